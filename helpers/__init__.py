@@ -1,4 +1,4 @@
-"""What every notebook of the book shares: data, backbones, metrics, figures, reports, exercise checks.
+"""What the notebooks of the book share: data, backbones, metrics, figures, reports, checks.
 
 The method of a paper is never here; it stands in the paper's notebook.
 """

