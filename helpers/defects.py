@@ -1,0 +1,238 @@
+"""Defects drawn on real normal images, with the exact mask of every pixel that belongs to them.
+
+A rendered defect has what a real one of our default data has not: ground truth to the pixel. It is
+no substitute for real defects: :mod:`helpers.metrics` uses it for pixel metrics only.
+
+===========================  ===================================================================
+kind                         what is drawn
+===========================  ===================================================================
+``"crack"``                  a thin jagged line that wanders, thins out and sometimes branches
+``"scratch"``                one to three nearly straight, parallel, broken strokes
+``"stain"``                  an irregular, mottled patch with a soft edge
+``"finger_interruption"``    dark stripes beside each other, at right angles to the busbars of a
+                             solar cell and between two of them, where the printed contact fingers
+                             are broken and no current reaches the silicon
+===========================  ===================================================================
+
+A defect scales the light that the surface gives (its noise and texture stay visible under it), and
+every length is a share of the image's shorter side. Where the object ends is not known here: on a
+part before a background some defects fall on the background.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, median_filter
+from scipy.signal import find_peaks
+from scipy.spatial import cKDTree
+
+KINDS = ("crack", "scratch", "stain", "finger_interruption")
+MIN_CONTRAST = 20.0
+"""Least mean absolute difference of grey inside the mask, of 255 levels."""
+VERSION = 1
+"""Part of the data's fingerprint; raised whenever the same seed would draw something else."""
+MIN_AREA, MAX_AREA = 0.002, 0.025
+"""Smallest and largest share of the image that a defect covers."""
+
+_FAINTEST = 0.2  # share of the strongest opacity below which a pixel is left as it was
+_BLUR = 0.003  # a camera's blur, as a share of the side: nothing drawn is sharper than a photograph
+_STRONGEST = 0.92  # no defect takes all the light
+_TRIES = 60
+
+
+def render(
+    image: np.ndarray, kind: str, *, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one defect on a normal image.
+
+    Args:
+        image: uint8 (H, W, 3), H and W at least 32; it is not changed.
+        kind: one of ``KINDS``.
+        rng: source of place, size, direction and strength.
+
+    Returns:
+        The new image, uint8 (H, W, 3), and the mask, bool (H, W). Outside the mask the image is
+        the old one bit for bit; inside, the grey value (mean of the channels) differs by
+        ``MIN_CONTRAST`` levels or more on average, and by more where the surface is rough. The
+        mask covers ``MIN_AREA`` to ``MAX_AREA`` of the image.
+
+    Raises:
+        ValueError: for another shape, type or kind, or for an image on which no place was found
+            where the defect would be visible, such as a black one.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape) < 3:
+        raise ValueError(
+            f"image must be uint8 of shape (H, W, 3), found {image.dtype} of shape {image.shape}"
+        )
+    if min(image.shape[:2]) < 32:
+        raise ValueError(f"image must be 32 x 32 pixels or larger, found shape {image.shape}")
+    if kind not in _SHAPES:
+        raise ValueError(f"unknown kind of defect: {kind!r}; known: {', '.join(KINDS)}")
+    grey = image.mean(axis=2)
+    texture = np.abs(grey - gaussian_filter(grey, 0.06 * min(grey.shape)))
+    rough = 1.48 * np.median(texture)  # a robust standard deviation: what it must stand out from
+    least = max(MIN_CONTRAST, 1.5 * rough)
+    for _ in range(_TRIES):
+        opacity = gaussian_filter(_SHAPES[kind](grey, rng), _BLUR * min(grey.shape))
+        opacity[opacity < _FAINTEST * opacity.max()] = 0
+        mask = opacity > 0
+        if not MIN_AREA * mask.size <= mask.sum() <= MAX_AREA * mask.size:
+            continue
+        drawn = _blend(image, opacity, kind, least, rng)
+        if drawn is not None:
+            return drawn, mask
+    raise ValueError(
+        f"found no place for a visible {kind} in {_TRIES} tries: the image has grey values from "
+        f"{grey.min():.0f} to {grey.max():.0f}, mean {grey.mean():.0f}, and a difference of "
+        f"{least:.0f} levels is needed; use a brighter or less textured image"
+    )
+
+
+def _blend(
+    image: np.ndarray, opacity: np.ndarray, kind: str, least: float, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Take light away, or add it on a dark surface; None if the defect would not be seen."""
+    grey, mask = image.mean(axis=2), opacity > 0
+    wanted = least * rng.uniform(1.3, 2.2)
+    darker = kind == "finger_interruption" or grey[mask].mean() > 70
+    room = image.astype(np.float64) if darker else image - 255.0
+    share = np.abs(room.mean(axis=2) * opacity)[mask].mean()
+    strength = min(wanted / max(share, 1e-9), _STRONGEST)
+    tint = np.ones(3)
+    if kind == "stain" and np.ptp(image, axis=2).mean() > 4:  # a stain on a coloured surface
+        tint = np.array([0.8, 1.0, 1.2])
+    change = np.clip(strength * opacity[..., None] * tint, 0, 1) * room
+    drawn = np.rint(image - change).astype(np.uint8)
+    contrast = np.abs(drawn.mean(axis=2) - grey)[mask].mean()
+    return drawn if contrast >= least else None
+
+
+def _stroke(shape: tuple[int, ...], points: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Opacity (H, W) of a line through points (n, 2) as (y, x) with a radius at each."""
+    limit = float(radii.max()) + 1
+    low = np.clip(points.min(axis=0) - limit, 0, shape).astype(int)
+    high = np.clip(points.max(axis=0) + limit + 1, 0, shape).astype(int)
+    opacity = np.zeros(shape)
+    box = opacity[low[0] : high[0], low[1] : high[1]]
+    pixels = np.indices(box.shape).reshape(2, -1).T + low
+    distance, nearest = cKDTree(points).query(pixels, distance_upper_bound=limit)
+    radius = np.append(radii, 0.0)[nearest]  # beyond the limit `nearest` is the number of points
+    box[:] = np.clip(radius - distance + 0.5, 0, 1).reshape(box.shape)
+    return opacity
+
+
+def _path(
+    start: np.ndarray, angle: float, length: float, wander: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Points (n, 2), a quarter pixel apart, of a line that bends, kinks and trembles."""
+    count = max(int(length * 4), 8)
+    bends = gaussian_filter1d(rng.normal(size=count), count / 6, mode="nearest")
+    jitter = gaussian_filter1d(rng.normal(size=count), 5, mode="nearest")
+    pieces = np.sort(rng.integers(0, count, size=max(int(length / 18), 1)))
+    kinks = rng.normal(size=len(pieces) + 1)[np.searchsorted(pieces, np.arange(count))]
+    heading = angle + wander * (0.7 * bends / bends.std() + kinks + 0.3 * jitter / jitter.std())
+    steps = 0.25 * np.stack([np.sin(heading), np.cos(heading)], axis=1)
+    return start + np.cumsum(steps, axis=0)
+
+
+def _start(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(0.12, 0.88, size=2) * np.array(shape)
+
+
+def _crack(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    side = min(grey.shape)
+    length, width = side * rng.uniform(0.25, 0.75), side * rng.uniform(0.003, 0.006)
+    angle = rng.uniform(0, 2 * np.pi)
+    main = _path(_start(grey.shape, rng), angle, length, 0.3, rng)
+    lines = [(main, width)]
+    for _ in range(rng.integers(0, 3)):
+        fork = main[rng.integers(len(main) // 5, len(main) * 4 // 5)]
+        turn = rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
+        branch = _path(fork, angle + turn, length * rng.uniform(0.2, 0.5), 0.3, rng)
+        lines.append((branch, width * 0.8))
+    opacity = np.zeros(grey.shape)
+    for points, radius in lines:
+        thinning = np.linspace(1.1, 0.75, len(points))
+        opacity = np.maximum(opacity, _stroke(grey.shape, points, radius * thinning))
+    return opacity
+
+
+def _scratch(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    side = min(grey.shape)
+    length, angle = side * rng.uniform(0.15, 0.4), rng.uniform(0, np.pi)
+    start = _start(grey.shape, rng)
+    across = np.array([np.cos(angle), -np.sin(angle)])
+    opacity = np.zeros(grey.shape)
+    for i in range(rng.integers(1, 4)):
+        offset = across * i * side * rng.uniform(0.012, 0.025)
+        along = np.array([np.sin(angle), np.cos(angle)]) * side * rng.uniform(-0.04, 0.04)
+        points = _path(start + offset + along, angle, length * rng.uniform(0.6, 1), 0.03, rng)
+        pressure = gaussian_filter1d(rng.normal(size=len(points)), 12)
+        radii = side * 0.0035 * (1 + 0.35 * pressure / pressure.std())
+        opacity = np.maximum(opacity, _stroke(grey.shape, points, np.maximum(radii, 0)))
+    return opacity
+
+
+def _stain(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    side = min(grey.shape)
+    centre, radius = _start(grey.shape, rng), side * rng.uniform(0.025, 0.058)
+    y, x = np.indices(grey.shape) - centre[:, None, None]
+    turn, stretch = rng.uniform(0, np.pi), rng.uniform(1, 1.7)
+    along = (x * np.cos(turn) + y * np.sin(turn)) / stretch
+    distance = np.hypot(along, y * np.cos(turn) - x * np.sin(turn)) / radius
+    noise = gaussian_filter(rng.normal(size=grey.shape), radius / 3)
+    mottle = gaussian_filter(rng.normal(size=grey.shape), side * 0.006)
+    edge = 1 - distance + 0.25 * noise / noise.std()
+    return np.clip(edge / 0.7, 0, 1) * np.clip(0.85 + 0.08 * mottle / mottle.std(), 0.6, 1)
+
+
+def _busbars(grey: np.ndarray) -> tuple[int, list[int]]:
+    """Axis across the busbars and their positions on it; no positions if there are none.
+
+    A busbar shades the cell: the median along a row dips below that of the rows around it.
+    """
+    best, axis, positions = 0.0, 0, []
+    for candidate in (0, 1):
+        profile = np.median(grey, axis=1 - candidate)
+        dip = median_filter(profile, size=max(len(profile) // 8, 3), mode="nearest") - profile
+        edge = len(profile) // 20
+        peaks, found = find_peaks(dip[edge:-edge], prominence=0.06 * grey.mean() + 1)
+        strength = float(found["prominences"].sum())
+        if strength > best:
+            best, axis, positions = strength, candidate, [int(p) + edge for p in peaks]
+    return axis, positions
+
+
+def _finger_interruption(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    side = min(grey.shape)
+    axis, bars = _busbars(grey)
+    if not bars:
+        axis = int(rng.integers(2))
+    extent, breadth = grey.shape[axis], grey.shape[1 - axis]
+    limits = np.array([0.03 * extent, *bars, 0.97 * extent])
+    spans = [(a, b) for a, b in pairwise(limits) if b - a > 0.08 * side]
+    lengths = np.array([b - a for a, b in spans])
+    low, high = spans[rng.choice(len(spans), p=lengths / lengths.sum())]
+    low, high = low + 0.012 * side, high - 0.012 * side
+    centre, pitch = rng.uniform(0.1, 0.9) * breadth, side * rng.uniform(0.012, 0.022)
+    from_low = rng.random() < 0.5
+    along = np.arange(extent)[:, None] + 0.5
+    across = np.arange(breadth)[None, :] + 0.5
+    opacity = np.zeros((extent, breadth))
+    for i in range(rng.integers(1, 5)):
+        length = min(high - low, 0.4 * side) * rng.uniform(0.6, 1)
+        begin, end = (low, low + length) if from_low else (high - length, high)
+        half = pitch * rng.uniform(0.3, 0.7)
+        sides = np.clip(half - np.abs(across - centre - i * pitch) + 0.5, 0, 1)
+        ends = np.clip(np.minimum(along - begin, end - along) / (0.02 * side), 0, 1)
+        opacity = np.maximum(opacity, sides * ends * rng.uniform(0.6, 1))
+    return opacity if axis == 0 else opacity.T
+
+
+_SHAPES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "crack": _crack,
+    "scratch": _scratch,
+    "stain": _stain,
+    "finger_interruption": _finger_interruption,
+}

@@ -1,0 +1,547 @@
+"""How well scores and anomaly maps separate anomalous from normal.
+
+Scores and maps: higher means more anomalous. Image metrics are scikit-learn's. The pixel metrics
+sort every pixel once (`_rank_pixels`) and are exact, ties included: no binning of thresholds.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from helpers.data import ImageSet
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """metric(a) - metric(b) on the same images, with the 95 % interval of a paired bootstrap."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `evaluate` found.
+
+    Attributes:
+        values: metric name to value in [0, 1].
+        intervals: metric name to its 95 % interval; image metrics only, because the pixels of
+            one image are not independent observations.
+        missing: metric name to the reason why it cannot be computed; disjoint from `values`.
+        counts: how many images and regions the numbers rest on.
+    """
+
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    missing: dict[str, str]
+    counts: dict[str, int]
+
+
+# Image metrics ------------------------------------------------------------------------------
+
+
+def image_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that an anomalous image outranks a normal one.
+
+    Args:
+        labels: (N,) 0 normal, 1 anomalous; both must occur.
+        scores: (N,) finite numbers.
+
+    Returns:
+        A value in [0, 1]; a tie counts one half. `sklearn.metrics.roc_auc_score`.
+
+    Raises:
+        ValueError: for empty, non-finite or wrongly shaped input, other labels, a single class.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(*_rankable(labels, scores)))
+
+
+def image_ap(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Average precision, the step-wise area under the precision-recall curve.
+
+    Arguments and errors as for `image_auroc`. A random ranking has about the share of anomalous
+    images, not 0.5. `sklearn.metrics.average_precision_score`.
+    """
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(*_rankable(labels, scores)))
+
+
+def image_f1_max(labels: np.ndarray, scores: np.ndarray) -> float:
+    """The best F1 over all thresholds ("anomalous if score >= threshold").
+
+    Arguments and errors as for `image_auroc`. The threshold is chosen with the test labels, so
+    this is an upper bound of what a threshold from normal images reaches. Precision and recall
+    from `sklearn.metrics.precision_recall_curve`.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(*_rankable(labels, scores))
+    return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
+
+
+# Pixel metrics ------------------------------------------------------------------------------
+
+
+def pixel_auroc(maps: np.ndarray, masks: np.ndarray) -> float:
+    """AUROC over the pixels of all images together.
+
+    Args:
+        maps: (N, H, W) finite anomaly maps.
+        masks: (N, H, W) bool or 0/1, True = anomalous pixel; both kinds of pixel must occur.
+
+    Returns:
+        A value in [0, 1], equal to scikit-learn's on the flattened arrays.
+
+    Raises:
+        ValueError: for empty, non-finite or wrongly shaped input, other mask values, or if all
+            pixels are of one kind.
+    """
+    return float(_auroc(_rank_pixels(maps, masks)[0]["all"]))
+
+
+def pixel_ap(maps: np.ndarray, masks: np.ndarray) -> float:
+    """Average precision over the pixels of all images; arguments and errors as `pixel_auroc`."""
+    return float(_ap(_rank_pixels(maps, masks)[0]["all"]))
+
+
+def aupro(
+    maps: np.ndarray,
+    masks: np.ndarray,
+    *,
+    over: Literal["all", "anomalous"] = "all",
+    fpr_limit: float = 0.3,
+) -> float:
+    """Area under the per-region-overlap curve, each defect weighing the same whatever its size.
+
+    At each threshold the share of every ground-truth region that is found is averaged over all
+    regions of all images. A region is a connected component of a mask with 8-connectivity: a
+    crack that runs diagonally and is one pixel wide is one defect, while 4-connectivity would
+    count every pixel of it as a defect of its own. The mean overlap is integrated over the
+    false-positive rate of pixels from 0 to `fpr_limit` (trapezoids, linear interpolation at the
+    limit) and divided by `fpr_limit`. Bergmann et al., Uninformed Students (2020), report it up to
+    0.3.
+
+    Args:
+        maps: (N, H, W) finite anomaly maps.
+        masks: (N, H, W) bool or 0/1, True = anomalous pixel.
+        over: whose normal pixels make the false-positive rate: those of ``"all"`` images given,
+            or only of the ``"anomalous"`` ones (at least one True in the mask). The literature
+            uses both; the numbers differ and must not be compared with each other.
+        fpr_limit: upper limit of the integral, in (0, 1].
+
+    Returns:
+        A value in [0, 1]. A random map has about fpr_limit / 2.
+
+    Raises:
+        ValueError: as for `pixel_auroc`, or for an unknown `over` or `fpr_limit` out of range.
+    """
+    if over not in ("all", "anomalous"):
+        raise ValueError(f'over must be "all" or "anomalous", found {over!r}')
+    if not 0 < fpr_limit <= 1:
+        raise ValueError(f"fpr_limit must lie in (0, 1], found {fpr_limit!r}")
+    counts = _rank_pixels(maps, masks)[0][over]
+    if counts.normals == 0:
+        raise ValueError("the anomalous images have no normal pixel: no false-positive rate")
+    return _aupro(counts, fpr_limit)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """The ROC curve where it rises: one entry per distinct anomalous score, highest first.
+
+    gained (..., K) anomalous samples with this score; above (..., K) normal samples with a higher
+    score; upto (..., K) normal samples with this score or a higher one; overlap (K,), for pixels,
+    mean overlap of the regions down to this score. Between two entries no anomalous sample is
+    gained, so nothing else is needed for AUROC, AP, F1 and AUPRO.
+    """
+
+    gained: np.ndarray
+    above: np.ndarray
+    upto: np.ndarray
+    normals: int
+    overlap: np.ndarray | None = None
+
+
+def _rank_pixels(maps: np.ndarray, masks: np.ndarray) -> tuple[dict[str, _Counts], int]:
+    """Sort every pixel once; the normal pixels of ``"all"`` or ``"anomalous"`` images; regions."""
+    from scipy.ndimage import label
+
+    masks, maps = _rankable(masks, maps, ("masks", "maps"), "N, H, W")
+    bad = masks.any(axis=(1, 2))
+    eight = np.zeros((3, 3, 3), bool)
+    eight[1] = True  # neighbours within an image, never across images
+    regions, count = label(masks[bad], structure=eight)
+    regions, values = regions[masks[bad]], maps[masks]  # (P,) of each anomalous pixel
+    order = np.argsort(values)[::-1]
+    regions, values = regions[order], values[order]
+    last = np.flatnonzero(np.append(values[1:] != values[:-1], True))  # last pixel of each tie
+    weight = 1 / (count * np.bincount(regions).clip(min=1))  # a pixel's share of the mean overlap
+    overlap, values = np.cumsum(weight[regions])[last], values[last]
+
+    def count_normals(images: np.ndarray) -> np.ndarray:  # (3, K): above, upto, all of them
+        normal = np.sort(maps[images][~masks[images]])
+        ends = [np.searchsorted(normal, values[::-1], side=s)[::-1] for s in ("right", "left")]
+        return normal.size - np.stack([*ends, np.zeros_like(last)])
+
+    near, far = count_normals(bad), count_normals(~bad)
+    sums = {"all": near + far, "anomalous": near}
+    gained = np.diff(last, prepend=-1)
+    return {k: _Counts(gained, v[0], v[1], int(v[2, 0]), overlap) for k, v in sums.items()}, count
+
+
+def _auroc(c: _Counts) -> np.ndarray:
+    pairs = (c.gained * (2 * c.normals - c.above - c.upto)).sum(-1)
+    return pairs / (2 * c.normals * c.gained.sum(-1))
+
+
+def _ap(c: _Counts) -> np.ndarray:
+    found = np.cumsum(c.gained, axis=-1)
+    precision = found / np.maximum(found + c.upto, 1)
+    return (c.gained * precision).sum(-1) / found[..., -1]
+
+
+def _f1_max(c: _Counts) -> np.ndarray:
+    found = np.cumsum(c.gained, axis=-1)
+    return (2 * found / (found + c.upto + found[..., -1:])).max(-1)
+
+
+def _aupro(c: _Counts, limit: float) -> float:
+    # Every entry is the step from (above, overlap before) to (upto, overlap after).
+    before = np.append(0.0, c.overlap[:-1])
+    x = np.stack([c.above, c.upto], axis=1).ravel() / c.normals
+    x, y = np.append(x, 1.0), np.append(np.stack([before, c.overlap], axis=1).ravel(), 1.0)
+    inside = int(np.searchsorted(x, limit, side="right"))
+    if inside < x.size:  # interpolate at the limit; before the first entry the overlap is 0
+        x0, y0 = (x[inside - 1], y[inside - 1]) if inside else (0.0, 0.0)
+        end = y0 + (limit - x0) / (x[inside] - x0) * (y[inside] - y0)
+        x, y = np.append(x[:inside], limit), np.append(y[:inside], end)
+    return float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / (2 * limit))
+
+
+# Intervals and comparisons ------------------------------------------------------------------
+
+_FAST = {image_auroc: _auroc, image_ap: _ap, image_f1_max: _f1_max}
+
+
+def bootstrap_interval(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    *,
+    metric: Metric = image_auroc,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % percentile interval of a stratified bootstrap over images.
+
+    Normal and anomalous images are drawn with replacement separately, so that every resample has
+    as many of each as the test set. The three image metrics of this module are computed for all
+    resamples at once; any other `metric` is called once per resample.
+
+    Args:
+        labels: (N,) 0 normal, 1 anomalous; both must occur.
+        scores: (N,) finite numbers.
+        metric: function of (labels, scores).
+        resamples: how many, at least 1.
+        seed: of the resampling.
+
+    Returns:
+        (low, high), the 2.5 and 97.5 percentiles.
+
+    Raises:
+        ValueError: as for `image_auroc`, or if `resamples` is not positive.
+    """
+    labels, scores = _rankable(labels, scores)
+    drawn = _bootstrap(labels, [scores], metric, resamples, seed)[0]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def compare(
+    test: "ImageSet",
+    scores_a: np.ndarray,
+    scores_b: np.ndarray,
+    *,
+    metric: Metric = image_auroc,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Difference | None:
+    """Paired bootstrap of metric(a) - metric(b): both see the same images in every resample.
+
+    Args:
+        test: N test images; those used are the ones that `evaluate` uses for image metrics.
+        scores_a: (N,) scores of one method.
+        scores_b: (N,) scores of the other.
+        metric: function of (labels, scores).
+        resamples: how many, at least 1.
+        seed: of the resampling.
+
+    Returns:
+        The difference on the test set with its 95 % interval (stratified, percentile), or None
+        if the test set has normal or anomalous images only.
+
+    Raises:
+        ValueError: for scores of a wrong shape or with NaN or infinity.
+    """
+    used, _ = _images_to_rank(test)
+    labels = np.asarray(test.labels)[used]
+    a = _image_scores(scores_a, test, "scores_a")[used]
+    b = _image_scores(scores_b, test, "scores_b")[used]
+    if np.unique(labels).size < 2:
+        return None
+    drawn_a, drawn_b = _bootstrap(labels, [a, b], metric, resamples, seed)
+    low, high = np.percentile(drawn_a - drawn_b, [2.5, 97.5])
+    return Difference(float(metric(labels, a) - metric(labels, b)), float(low), float(high))
+
+
+def _bootstrap(
+    labels: np.ndarray, scores: list[np.ndarray], metric: Metric, resamples: int, seed: int
+) -> list[np.ndarray]:
+    """(resamples,) values of `metric` for each of the score vectors, on the same resamples."""
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, found {resamples}")
+    rng = np.random.default_rng(seed)
+    times = np.zeros((resamples, labels.size), np.int64)  # how often each image is drawn
+    for members in (np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)):
+        drawn = rng.integers(members.size, size=(resamples, members.size))
+        drawn += np.arange(resamples)[:, None] * members.size
+        counted = np.bincount(drawn.ravel(), minlength=drawn.size)
+        times[:, members] = counted.reshape(drawn.shape)
+    if metric in _FAST:
+        return [_FAST[metric](_count_resampled(labels, s, times)) for s in scores]
+    picks = [np.repeat(np.arange(labels.size), row) for row in times]
+    return [np.array([metric(labels[pick], s[pick]) for pick in picks]) for s in scores]
+
+
+def _count_resampled(labels: np.ndarray, scores: np.ndarray, times: np.ndarray) -> _Counts:
+    """_Counts of many resamples at once: `times` (B, N) says how often each image is in."""
+    normal = np.flatnonzero(labels == 0)
+    normal = normal[np.argsort(scores[normal])]
+    bad = np.flatnonzero(labels == 1)
+    bad = bad[np.argsort(-scores[bad])]
+    values, first = np.unique(-scores[bad], return_index=True)
+    gained = np.add.reduceat(times[:, bad], first, axis=1)
+    below = np.concatenate([np.zeros((len(times), 1), int), times[:, normal].cumsum(1)], axis=1)
+    above = normal.size - below[:, np.searchsorted(scores[normal], -values, side="right")]
+    upto = normal.size - below[:, np.searchsorted(scores[normal], -values, side="left")]
+    return _Counts(gained, above, upto, normal.size)
+
+
+# A whole test set ---------------------------------------------------------------------------
+
+
+def evaluate(
+    scores: np.ndarray, maps: np.ndarray | None, test: "ImageSet", *, intervals: bool = True
+) -> Result:
+    """All metrics that this test set allows, each with what it can use.
+
+    Image metrics use real images only: rendered defects are left out, unless the test set has
+    rendered anomalies and no real ones; then they are used, and
+    ``counts["rendered_used_for_image_metrics"]`` is 1. Pixel metrics use the images with an exact
+    mask, normal ones included.
+
+    Args:
+        scores: (N,) image scores.
+        maps: (N, H, W) anomaly maps of the masks' size, or None for a method without maps.
+        test: the N test images.
+        intervals: whether to bootstrap 95 % intervals of the image metrics.
+
+    Returns:
+        The result; keys image_auroc, image_ap, image_f1_max, pixel_auroc, pixel_ap, aupro and
+        aupro_anomalous are each either in `values` or, with the reason, in `missing`. `counts`
+        has image_normal, image_anomalous, pixel_images, pixel_anomalous, regions and
+        rendered_used_for_image_metrics.
+
+    Raises:
+        ValueError: for scores or maps of a wrong shape or with NaN or infinity.
+    """
+    scores = _image_scores(scores, test, "scores")
+    used, with_rendered = _images_to_rank(test)
+    labels = np.asarray(test.labels)[used]
+    ranked = scores[used]
+    values: dict[str, float] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    missing: dict[str, str] = {}
+    reason = "" if labels.any() else "no anomalous images"
+    if not reason and labels.all():
+        reason = "no normal test images"
+    for metric in _FAST:
+        if reason:
+            missing[metric.__name__] = reason
+            continue
+        values[metric.__name__] = metric(labels, ranked)
+        if intervals:
+            ranges[metric.__name__] = bootstrap_interval(labels, ranked, metric=metric)
+
+    masks = np.asarray(test.masks)[test.has_mask]
+    if maps is None:
+        reason = "no anomaly maps"
+    elif np.shape(maps) != np.shape(test.masks):
+        raise ValueError(
+            f"maps must have the masks' shape {np.shape(test.masks)}, found {np.shape(maps)}; "
+            "resize every map to the size of the image"
+        )
+    else:
+        maps = _finite(maps, "maps")[test.has_mask]
+        reason = "" if np.any(test.labels) else "no anomalous images"
+        if not reason and (masks.all() or not masks.any()):
+            reason = "no normal pixels" if masks.any() else "no masks"
+    pixels, regions = ({}, 0) if reason else _rank_pixels(maps, masks)
+    for key, area, over in (
+        ("pixel_auroc", _auroc, "all"),
+        ("pixel_ap", _ap, "all"),
+        ("aupro", partial(_aupro, limit=0.3), "all"),
+        ("aupro_anomalous", partial(_aupro, limit=0.3), "anomalous"),
+    ):
+        if pixels and pixels[over].normals:
+            values[key] = float(area(pixels[over]))
+        else:
+            missing[key] = reason or "no normal pixels in anomalous images"
+    counts = {
+        "image_normal": int((labels == 0).sum()),
+        "image_anomalous": int((labels == 1).sum()),
+        "pixel_images": len(masks) if pixels else 0,
+        "pixel_anomalous": int(masks.any(axis=(1, 2)).sum()) if pixels else 0,
+        "regions": regions,
+        "rendered_used_for_image_metrics": int(with_rendered),
+    }
+    return Result(values, ranges, missing, counts)
+
+
+def baselines(train: "ImageSet", test: "ImageSet") -> dict[str, np.ndarray]:
+    """Scores of two methods that know nothing; a method worth its cost is clearly above them.
+
+    Args:
+        train: normal images.
+        test: N images, of any size.
+
+    Returns:
+        ``"mean grey"``: (N,) distance of an image's mean grey value from the mean of the training
+        images' means, in grey levels. ``"thumbnail nearest neighbour"``: (N,) Euclidean distance
+        of the 32x32 grey thumbnail to the nearest training thumbnail, in grey levels.
+
+    Raises:
+        ValueError: if `train` or `test` is empty.
+    """
+    from PIL import Image
+    from scipy.spatial.distance import cdist
+
+    if len(train) == 0 or len(test) == 0:
+        raise ValueError(
+            f"baselines need training and test images, found {len(train)} and {len(test)}"
+        )
+    means, thumbnails = [], []
+    for images in (train.images, test.images):
+        grey = [Image.fromarray(image).convert("L") for image in images]
+        means.append(np.array([np.asarray(g, np.float64).mean() for g in grey]))
+        small = [np.asarray(g.resize((32, 32), Image.Resampling.BOX), float).ravel() for g in grey]
+        thumbnails.append(np.stack(small))
+    return {
+        "mean grey": np.abs(means[1] - means[0].mean()),
+        "thumbnail nearest neighbour": cdist(thumbnails[1], thumbnails[0]).min(axis=1),
+    }
+
+
+def threshold_from_normals(scores: np.ndarray, *, false_positive_rate: float = 0.05) -> float:
+    """A threshold from normal images alone; flag an image if its score is *above* it.
+
+    The k-th smallest of the n scores with k = ceil((n + 1) (1 - a)), a = `false_positive_rate`
+    (split conformal prediction). If the n images were not used for fitting and a new normal image
+    is exchangeable with them, it is flagged with probability at most a, on average over the
+    draw of the n images. Scores of the training images are too low for this: hold some out.
+
+    Args:
+        scores: (n,) scores of held-out normal images; n >= (1 - a) / a, which is 19 for 5 %.
+        false_positive_rate: a, in (0, 1).
+
+    Returns:
+        The threshold, one of the scores.
+
+    Raises:
+        ValueError: for too few scores (says how many are needed), non-finite or wrongly shaped
+            scores, or a rate out of range.
+    """
+    if not 0 < false_positive_rate < 1:
+        raise ValueError(f"false_positive_rate must lie in (0, 1), found {false_positive_rate!r}")
+    scores = _finite(scores, "scores")
+    if scores.ndim != 1 or scores.size == 0:
+        raise ValueError(f"scores must be a non-empty vector (n,), found shape {scores.shape}")
+    n = scores.size
+    k = math.ceil((n + 1) * (1 - false_positive_rate) - 1e-9)
+    if k > n:
+        needed = math.ceil((1 - false_positive_rate) / false_positive_rate - 1e-9)
+        raise ValueError(
+            f"{n} normal scores cannot hold a false-positive rate of {false_positive_rate:g}: at "
+            f"least {needed} are needed; with {n}, ask for {1 / (n + 1):.3g} or more"
+        )
+    return float(np.sort(scores)[k - 1])
+
+
+# What is refused ----------------------------------------------------------------------------
+
+
+def _finite(values: np.ndarray, name: str) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be numbers, found dtype {array.dtype}")
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    fine = np.isfinite(array)
+    if not fine.all():
+        first = [int(i) for i in np.argwhere(~fine)[0]]
+        raise ValueError(
+            f"{name} has {int((~fine).sum())} NaN or infinite values among {array.size}, the first "
+            f"at index {first}; only finite values can be ranked"
+        )
+    return array
+
+
+def _rankable(
+    truth: np.ndarray,
+    values: np.ndarray,
+    names: tuple[str, str] = ("labels", "scores"),
+    form: str = "N,",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Truth as int64 labels (N,) or bool masks (N, H, W), and finite values of the same shape."""
+    truth, values = np.asarray(truth), _finite(values, names[1])
+    what = " and ".join(names)
+    if truth.shape != values.shape or truth.ndim != (3 if "H" in form else 1):
+        raise ValueError(
+            f"{what} must both have shape ({form}), found {truth.shape} and {values.shape}"
+        )
+    if truth.size == 0:
+        raise ValueError(f"{what} are empty, shape {truth.shape}; there is nothing to rank")
+    other = truth[(truth != 0) & (truth != 1)]
+    if other.size:
+        raise ValueError(f"{names[0]} must be 0 (normal) or 1 (anomalous), found {other[0]!s}")
+    truth = truth.astype(np.int64 if truth.ndim == 1 else bool)
+    if truth.all() or not truth.any():
+        only = "anomalous" if truth.any() else "normal"
+        raise ValueError(f"{names[0]}: all {truth.size} are {only}; ranking needs both kinds")
+    return truth, values
+
+
+def _image_scores(scores: np.ndarray, test: "ImageSet", name: str) -> np.ndarray:
+    scores = _finite(scores, name)
+    if scores.shape != (len(test),):
+        raise ValueError(
+            f"{name} must have one value per test image, shape ({len(test)},), found {scores.shape}"
+        )
+    return scores
+
+
+def _images_to_rank(test: "ImageSet") -> tuple[np.ndarray, bool]:
+    """(N,) bool, which images the image metrics use, and whether rendered ones are among them."""
+    labels, rendered = np.asarray(test.labels), np.asarray(test.rendered)
+    only_rendered = bool((labels == 1).any()) and not ((labels == 1) & ~rendered).any()
+    return (np.ones(len(labels), bool) if only_rendered else ~rendered), only_rendered

@@ -1,0 +1,154 @@
+"""Rendered defects: visible, exactly masked, repeatable, and not given away by trivial numbers."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from helpers import data, defects
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """Normal training cells, and the test set with its rendered defects."""
+    return data.load("elpv", "mono")
+
+
+@pytest.fixture
+def cell(cells):
+    return cells[0].images[0]
+
+
+def grey(images):
+    return images.astype(np.float64).mean(axis=-1)
+
+
+@pytest.mark.parametrize("kind", defects.KINDS)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_defect_changes_the_image_inside_its_mask_only_and_visibly(cell, kind, seed):
+    before = cell.copy()
+    drawn, mask = defects.render(cell, kind, rng=np.random.default_rng(seed))
+    assert drawn.dtype == np.uint8
+    assert drawn.shape == cell.shape
+    assert mask.dtype == bool
+    assert mask.shape == cell.shape[:2]
+    assert np.array_equal(cell, before), "the image given must not change"
+    assert np.array_equal(drawn[~mask], cell[~mask])
+    difference = np.abs(grey(drawn) - grey(cell))
+    assert difference[mask].mean() >= defects.MIN_CONTRAST
+    assert (difference[mask] > 0).mean() > 0.95, "the mask has next to no unchanged pixels"
+    assert defects.MIN_AREA <= mask.mean() <= defects.MAX_AREA
+
+
+@pytest.mark.parametrize("kind", defects.KINDS)
+def test_the_generator_alone_decides_what_is_drawn(cell, kind):
+    first = defects.render(cell, kind, rng=np.random.default_rng(3))
+    again = defects.render(cell, kind, rng=np.random.default_rng(3))
+    other = defects.render(cell, kind, rng=np.random.default_rng(4))
+    assert np.array_equal(first[0], again[0])
+    assert np.array_equal(first[1], again[1])
+    assert not np.array_equal(first[1], other[1])
+
+
+def test_defects_differ_in_size_and_place(cells):
+    _, test = cells
+    for kind in defects.KINDS:
+        masks = test.masks[[t == kind for t in test.types]]
+        areas = masks.sum(axis=(1, 2))
+        assert areas.max() > 2 * areas.min()
+        centres = np.array([np.argwhere(mask).mean(axis=0) for mask in masks])
+        assert (centres.std(axis=0) > 0.1 * masks.shape[1]).all()
+
+
+def test_a_finger_interruption_is_taller_than_wide_and_stays_between_two_busbars():
+    cell = np.full((256, 256, 3), 170, np.uint8)
+    busbars = (42, 128, 213)
+    for row in busbars:
+        cell[row - 1 : row + 2] = 60
+    for seed in range(12):
+        _, mask = defects.render(cell, "finger_interruption", rng=np.random.default_rng(seed))
+        assert not mask[list(busbars)].any(), "a stripe crosses a busbar"
+        rows = np.flatnonzero(mask.any(axis=1))
+        assert not any(rows.min() < bar < rows.max() for bar in busbars)
+        one = mask[:, mask.sum(axis=0).argmax()].sum()
+        assert one > 12, "a stripe runs along the fingers, at right angles to the busbars"
+        turned = cell.transpose(1, 0, 2).copy()
+        _, mask = defects.render(turned, "finger_interruption", rng=np.random.default_rng(seed))
+        assert not mask[:, list(busbars)].any(), "the same on a cell turned by a right angle"
+
+
+def test_defects_grow_with_the_image():
+    share = []
+    for side in (64, 256, 512):
+        image = np.full((side, side, 3), 180, np.uint8)
+        masks = [
+            defects.render(image, "stain", rng=np.random.default_rng(seed))[1] for seed in range(5)
+        ]
+        share.append(np.mean(masks))
+    assert max(share) < 2 * min(share)
+
+
+@pytest.mark.parametrize("kind", defects.KINDS)
+def test_colour_images_and_oblong_images_work(kind):
+    image = np.random.default_rng(0).integers(90, 140, (96, 160, 3)).astype(np.uint8)
+    image[..., 0] += 60
+    drawn, mask = defects.render(image, kind, rng=np.random.default_rng(1))
+    assert mask.shape == (96, 160)
+    assert np.abs(grey(drawn) - grey(image))[mask].mean() >= defects.MIN_CONTRAST
+
+
+def png_bytes(images):
+    sizes = []
+    for image in images:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        sizes.append(len(file.getvalue()))
+    return np.array(sizes, dtype=float)
+
+
+def thumbnails(images):
+    box = Image.Resampling.BOX
+    small = [Image.fromarray(i).convert("L").resize((32, 32), box) for i in images]
+    return np.array([np.asarray(s, dtype=float).ravel() for s in small])
+
+
+def test_trivial_numbers_do_not_find_the_rendered_defects(cells):
+    train, test = cells
+    chosen = test.rendered | (test.labels == 0)
+    images, labels = test.images[chosen], test.labels[chosen]
+    bank = thumbnails(train.images)
+    nearest = [np.square(bank - thumbnail).sum(axis=1).min() for thumbnail in thumbnails(images)]
+    mean, size = grey(images).mean(axis=(1, 2)), png_bytes(images)
+    usual_mean = np.median(grey(train.images).mean(axis=(1, 2)))
+    usual_size = np.median(png_bytes(train.images[::4]))
+    scores = {
+        "mean grey, distance from the usual": np.abs(mean - usual_mean),
+        "mean grey, brighter": mean,
+        "mean grey, darker": -mean,
+        "thumbnail nearest neighbour": nearest,
+        "file size, distance from the usual": np.abs(size - usual_size),
+        "file size, larger": size,
+        "file size, smaller": -size,
+    }
+    found = {name: roc_auc_score(labels, score) for name, score in scores.items()}
+    assert max(found.values()) < 0.7, found
+
+
+def test_bad_input_is_refused(cell):
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="unknown kind of defect: 'dent'; known: crack"):
+        defects.render(cell, "dent", rng=rng)
+    with pytest.raises(ValueError, match=r"uint8 of shape \(H, W, 3\), found float64"):
+        defects.render(cell / 255, "crack", rng=rng)
+    with pytest.raises(ValueError, match=r"found uint8 of shape \(256, 256\)"):
+        defects.render(cell[..., 0], "crack", rng=rng)
+    with pytest.raises(ValueError, match="32 x 32"):
+        defects.render(cell[:20, :20], "crack", rng=rng)
+
+
+def test_no_place_for_a_visible_defect_is_an_error_and_not_a_faint_defect():
+    black = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(ValueError, match="no place for a visible finger_interruption"):
+        defects.render(black, "finger_interruption", rng=np.random.default_rng(0))
