@@ -8,11 +8,11 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from helpers.metrics import Difference, Result
 from nbclient import NotebookClient
 
 from helpers import report
 from helpers.data import ImageSet
+from helpers.metrics import Difference, Result
 
 SETTINGS = {"dataset": "folder", "seed": 0, "device": "cpu", "budget": "quick", "ratio": 0.1}
 EXPECT = {"settings": SETTINGS, "bands": {"image_auroc": (0.90, 0.96), "share": (0.496, 0.500)}}
@@ -145,7 +145,7 @@ def test_one_environment_variable_sets_the_threads(monkeypatch):
     start()
     assert torch.get_num_threads() == 1
     monkeypatch.setenv("BOOK_THREADS", "many")
-    with pytest.raises(ValueError, match="BOOK_THREADS.*'many'"):
+    with pytest.raises(ValueError, match=r"BOOK_THREADS.*'many'"):
         start()
 
 
