@@ -1,0 +1,373 @@
+"""The registry agrees with the reading list, with the files, and with its own rules."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import registry
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "book"
+KNOWN = registry.load(BOOK / "methods.yml")
+
+# The reading list, word for word: its sections, its titles, and the links it gives.
+READING_LIST = """
+# Classical Approach
+히스토그램을 이용한 결함 탐지 > otsu 알고리즘
+GLCM을 이용한 결함 탐지
+Local Binary Pattern을 이용한 결함 탐지
+자기상관(Autocorrelation)을 이용한 결함 탐지
+구조 기반 결함 탐지 > Canny 알고리즘을 이용한 엣지 추출
+구조 기반 결함 탐지 > Morphology 연산
+구조 기반 결함 탐지 > Zhang-Suen 알고리즘을 이용한 skeleton 추출
+필터 기반 결함 탐지 > Sobel 필터, Laplacian 필터
+필터 기반 결함 탐지 > 푸리에 변환 후 필터링을 통하 이상치 탐지
+# 1. Student-Teacher Architecture
+Uninformed students: Student-teacher anomaly detection with discriminative latent embeddings (2020)
+Multiresolution knowledge distillation for anomaly detection (2021)
+Student-teacher feature pyramid matching for anomaly detection (2021)
+Anomaly detection via reverse distillation from one-class embedding (2022)
+# 2. One-Class Classification
+Support vector data description (2004)
+Deep nearest neighbor anomaly detection (2020)
+Patch svdd: Patch-level svdd for anomaly detection and segmentation (2020)
+Learning and evaluating representations for deep one-class classification (2020)
+Explainable deep one-class classification (2020)
+Attention guided anomaly localization in images (2020)
+Panda: Adapting pretrained features for anomaly detection and segmentation (2021)
+Cutpaste: Self-supervised learning for anomaly detection and localization (2021)
+# 3. Distribution Map
+Variational Inference with Normalizing Flows (2015)
+Modeling the distribution of normal data in pre-trained deep features for anomaly detection (2021)
+Same same but differnet: Semi-supervised defect detection with normalizing flows (2021)
+Fully convolutional cross-scale-flows for image-based defect detection (2022)
+# 4. Memory Bank
+Sub-image anomaly detection with deep pyramid correspondences (2020)
+Padim: a patch distribution modeling framework for anomaly detection and localization (2021)
+Towards total recall in industrial anomaly detection (2022)
+# 5. Autoencoder
+Iterative energy-based projection on a normal data manifold for anomaly localization (2019)
+Encoding structure-texture relation with p-net for anomaly detection in retinal images (2020)
+Towards visually explaining variational autoencoders (2020)
+Improved anomaly detection by training an autoencoder with skip connections on images corrupted \
+with stain-shaped noise (2021)
+Divide-and-assemble: Learning block-wise memory for unsupervised anomaly detection (2021)
+Draem-a discriminatively trained reconstruction embedding for surface anomaly detection (2021)
+DSR–a dual subspace re-projection network for surface anomaly detection (2022)
+Natural synthetic anomalies for self-supervised anomaly detection and localization (2022)
+Self-supervised predictive convolutional attentive block for anomaly detection (2022)
+# 6. GAN
+Learning semantic context from normal samples for unsupervised anomaly detection (2021)
+Anoseg: Anomaly segmentation network using self-supervised learning (2021)
+Omni-frequency channel-selection representations for unsupervised anomaly detection (2022)
+# 7. Transformer
+Vt-adl: A vision transformer network for image anomaly detection and localization (2021)
+Inpainting transformer for anomaly detection (2021)
+A Unified Model for Multi-class Anomaly Detection (2022)
+ADTR: Anomaly Detection Transformer with Feature Reconstruction (2022)
+# 8. Diffusion Model
+Anoddpm: Anomaly detection with denoising diffusion probabilistic models using simplex noise (2022)
+Unsupervised visual defect detection with score-based generative model (2023)
+"""
+LISTED_PAPERS = {
+    "student_teacher/uninformed_students": "https://arxiv.org/pdf/2011.11108",
+    "student_teacher/mkd": "https://arxiv.org/pdf/2011.11108",
+    "student_teacher/stfpm": "https://arxiv.org/pdf/2103.04257",
+    "student_teacher/reverse_distillation": "https://arxiv.org/pdf/2201.10703",
+    "one_class/svdd": "https://link.springer.com/article/10.1023/B:MACH.0000008084.60811.49",
+    "one_class/dn2": "https://arxiv.org/pdf/2002.10445",
+    "one_class/patch_svdd": "https://arxiv.org/pdf/2006.16067",
+    "one_class/droc": "https://arxiv.org/pdf/2011.02578",
+}
+# A small registry that keeps every rule; the tests below break one rule at a time.
+SMALL = """
+families:
+  - {id: memory_bank, ko: 메모리 뱅크, en: Memory bank}
+methods:
+  - {id: memory_bank/old, name: Old, status: planned, listed: null, year: 2020, difficulty: 1}
+  - id: memory_bank/new
+    name: New
+    status: written
+    listed: {title: A paper (2022)}
+    cite: new2022
+    difficulty: 2
+    builds_on: [memory_bank/old]
+    headline: [{dataset: D, metric: AUROC, value: "99.0", source: Table 1, mark: V}]
+    claims: [{id: better, source: Table 2, ko: 낫습니다., en: It is better.}]
+"""
+BIB = """
+@article{new2022, title = {{A {N}ew Paper}}, author = {Ada Lovelace and van Rossum, Guido},
+  journal = {Journal}, pages = {1--2}, year = {2022}, eprint = {2201.00001}}
+"""
+
+
+def contents() -> list[str]:
+    """The document names in the table of contents."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return [c["file"] for part in toc["parts"] for c in part["chapters"]]
+
+
+def small(tmp_path: Path, *changes: tuple[str, str], bib: str = BIB) -> registry.Registry:
+    text = SMALL
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "methods.yml").write_text(text, encoding="utf-8")
+    (tmp_path / "references.bib").write_text(bib, encoding="utf-8")
+    return registry.load(tmp_path / "methods.yml")
+
+
+# --- the book's own registry ---------------------------------------------------------------------
+
+
+def test_titles_and_order_are_the_reading_lists_own():
+    lines = []
+    for family in KNOWN.families.values():
+        listed = [m.listed for m in KNOWN.of_family(family.id) if m.listed]
+        if listed:
+            lines.append(f"# {family.list_section}")
+        lines += [f"{item.group} > {item.title}" if item.group else item.title for item in listed]
+    assert lines == READING_LIST.strip().splitlines()
+
+
+def test_links_are_the_reading_lists_own():
+    listed = {m.id: m.listed for m in KNOWN.methods.values() if m.listed}
+    assert {name: item.paper for name, item in listed.items() if item.paper} == LISTED_PAPERS
+    blog = [item.summary for item in listed.values() if item.summary]
+    assert blog == [f"https://sogsog.tistory.com/{n}" for n in range(53, 61)]
+    assert [s.listed.paper for s in KNOWN.surveys] == [
+        "https://www.mdpi.com/1424-8220/20/5/1459",
+        "https://arxiv.org/abs/2301.11514",
+    ]
+
+
+def test_the_lists_empty_sections_have_a_family_too():
+    sections = [f.list_section for f in KNOWN.families.values() if not KNOWN.of_family(f.id)]
+    assert sections == [
+        "Supervised Learning",
+        "Few-Shot Anomaly Detection",
+        "Noisy Anomaly Detection",
+        "3D Anomaly Detection",
+        "Anomaly Synthesis",
+        "Anomaly Detection with LLM and RAG",
+    ]
+
+
+def test_a_listed_link_to_another_paper_is_corrected():
+    wrong = {
+        method.id
+        for method in KNOWN.methods.values()
+        if method.listed
+        and (number := re.search(r"arxiv\.org/pdf/(\S+)", method.listed.paper or ""))
+        and number[1] != KNOWN.reference(method).arxiv
+    }
+    assert wrong == {c.about for c in KNOWN.corrections if c.kind == "link"}
+
+
+def test_a_listed_year_other_than_the_papers_is_corrected():
+    wrong = {
+        method.id
+        for method in KNOWN.methods.values()
+        if method.listed
+        and (year := re.search(r"\((\d{4})\)$", method.listed.title))
+        and int(year[1]) != method.year
+    }
+    assert wrong == {c.about for c in KNOWN.corrections if c.kind == "date"}
+
+
+@pytest.mark.parametrize("method", KNOWN.written(), ids=lambda m: m.id)
+class TestAWrittenMethod:
+    def test_has_its_files(self, method):
+        assert (ROOT / f"{method.notebook}.ipynb").is_file()
+        for language in registry.LANGUAGES:
+            assert (ROOT / f"{method.review}.{language}.md").is_file()
+
+    def test_stands_in_the_contents_review_before_notebook(self, method):
+        place = contents().index(method.review)
+        assert contents()[place + 1] == method.notebook
+
+    def test_has_a_paper_facts_and_claims(self, method):
+        assert KNOWN.reference(method) is not None
+        assert method.claims
+        assert method.needs and method.gives
+
+    def test_tests_exactly_the_claims_it_states(self, method):
+        pieces = registry.records(ROOT / f"{method.notebook}.ipynb")
+        assert set(registry.verdicts(pieces)) == {claim.id for claim in method.claims}
+
+
+def test_a_planned_method_has_no_files():
+    for method in KNOWN.methods.values():
+        if not method.written:
+            assert not (ROOT / f"{method.notebook}.ipynb").exists(), method.id
+            assert not list(BOOK.glob(f"{method.id}.*.md")), method.id
+            assert not {method.review, method.notebook} & set(contents()), method.id
+
+
+def test_every_notebook_is_of_a_written_method():
+    found = {
+        path.relative_to(ROOT).with_suffix("").as_posix()
+        for path in (ROOT / "notebooks").rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts
+    }
+    assert found == {method.notebook for method in KNOWN.written()}
+
+
+def test_every_paper_can_be_found_by_a_reader():
+    """Each bibliography entry of a method has a link, or a journal or publisher to look in."""
+    for method in KNOWN.methods.values():
+        reference = KNOWN.reference(method)
+        if reference:
+            assert reference.link or reference.venue, reference.key
+
+
+def test_a_second_hand_number_never_looks_first_hand():
+    second_hand = re.compile(r"re-typed|summar|leaderboard|aggregator|옮겨 적은|요약")
+    for method in KNOWN.methods.values():
+        for item in method.headline:
+            for language in registry.LANGUAGES:
+                if second_hand.search(item.source[language]):
+                    assert item.mark == "S", f"{method.id}: {item}"
+
+
+def test_sources_are_written_for_readers():
+    text = (BOOK / "methods.yml").read_text(encoding="utf-8")
+    text += (BOOK / "references.bib").read_text(encoding="utf-8")
+    assert not re.search(r"\.\./|/work|/tmp|\bid \d{5,}|@[0-9a-f]{7}\b", text)
+
+
+# --- rules and messages --------------------------------------------------------------------------
+
+
+def test_a_small_registry_is_read(tmp_path):
+    known = small(tmp_path)
+    new = known.method("memory_bank/new")
+    assert new.written
+    assert (new.year, new.review, new.notebook) == (
+        2022,
+        "book/memory_bank/new",
+        "notebooks/memory_bank/new",
+    )
+    assert [m.id for m in known.leads_to("memory_bank/old")] == ["memory_bank/new"]
+    assert new.headline[0].value == "99.0"
+    assert new.claims[0].text["ko"] == "낫습니다."
+    reference = known.reference(new)
+    assert reference.title == "A New Paper"
+    assert reference.authors == ("Ada Lovelace", "Guido van Rossum")
+    assert reference.pages == "1–2"
+    assert reference.link == "https://arxiv.org/abs/2201.00001"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "difficulty: 2",
+            "dificulty: 2",
+            "memory_bank/new: dificulty: unknown key 'dificulty'; di",
+        ),
+        ("difficulty: 2", "dificulty: 2", "memory_bank/new: difficulty: is missing"),
+        ("difficulty: 2", "difficulty: hard", "difficulty: must be int, found str 'hard'"),
+        ("difficulty: 2", "difficulty: 4", "difficulty: must be 1, 2 or 3, found 4"),
+        ("status: written", "status: writen", "unknown value 'writen'; did you mean 'written'?"),
+        ("cite: new2022", "cite: new2020", "'new2020'; did you mean 'new2022'?"),
+        ("on: [memory_bank/old]", "on: [memory_bank/odl]", "did you mean 'memory_bank/old'?"),
+        ("on: [memory_bank/old]", "on: [memory_bank/new]", "names the method itself"),
+        ("year: 2020", "year: 2023", "memory_bank/old is of 2023, later than 2022"),
+        ("year: 2020, ", "", "memory_bank/old: year: is missing"),
+        ("id: memory_bank/new", "id: memory_bnk/new", "did you mean 'memory_bank'?"),
+        ("id: memory_bank/new", "id: memory_bank/old", "memory_bank/old: stands there twice"),
+        ("mark: V", "mark: M", "headline 1: mark: unknown value 'M'"),
+        ("ko: 낫습니다., ", "", "memory_bank/new, claim better: ko: is missing"),
+        ("title: A paper (2022)", "title: ''", "memory_bank/new, listed: title: is empty"),
+        ("    name: New\n", "    name: New\n    name: Newer\n", "the key 'name' stands twice"),
+        ("families:", "families", "not valid YAML"),
+    ],
+)
+def test_a_broken_rule_is_named(tmp_path, old, new, message):
+    with pytest.raises(registry.RegistryError) as error:
+        small(tmp_path, (old, new))
+    assert message in str(error.value)
+    assert "methods.yml" in str(error.value)
+
+
+def test_all_problems_are_named_at_once(tmp_path):
+    with pytest.raises(registry.RegistryError) as error:
+        small(tmp_path, ("difficulty: 2", "difficulty: 5"), ("mark: V", "mark: X"))
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_lineage_does_not_go_in_circles(tmp_path):
+    circle = "year: 2022, difficulty: 1, builds_on: [memory_bank/new]"
+    with pytest.raises(registry.RegistryError, match=r"goes round in a circle: .*old → .*new → "):
+        small(tmp_path, ("year: 2020, difficulty: 1", circle))
+
+
+def test_a_year_that_the_bibliography_gives_is_not_typed_twice(tmp_path):
+    with pytest.raises(registry.RegistryError, match=r"year: stands in references\.bib already"):
+        small(tmp_path, ("    cite: new2022", "    year: 2022\n    cite: new2022"))
+
+
+@pytest.mark.parametrize(
+    ("bib", "message"),
+    [
+        ("@article{new2022, title = {A}, author = {B}}", "new2022: 'year' is missing"),
+        ("@article{new2022, title = {A}, year = {2022}}", "new2022: 'author' is missing"),
+        ("@article{new2022, title = ", "not valid BibTeX"),
+    ],
+)
+def test_a_broken_bibliography_is_named(tmp_path, bib, message):
+    with pytest.raises(registry.RegistryError, match=message):
+        small(tmp_path, bib=bib)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(registry.RegistryError, match=r"methods\.yml does not exist"):
+        registry.load(tmp_path / "methods.yml")
+
+
+def test_an_unknown_method_gets_the_nearest_name():
+    with pytest.raises(registry.RegistryError, match="did you mean 'memory_bank/patchcore'"):
+        KNOWN.method("memory_bank/patch_core")
+    with pytest.raises(registry.RegistryError, match="did you mean 'memory_bank'"):
+        KNOWN.of_family("memory_banks")
+
+
+# --- records and costs ---------------------------------------------------------------------------
+
+
+def test_records_come_out_of_the_outputs_metadata(tmp_path):
+    pieces = [
+        {"kind": "measure", "name": "AUROC", "value": 0.9},
+        {"kind": "claim", "id": "better", "verdict": "partly"},
+        {"kind": "report", "default": True, "dataset": "elpv/mono"},
+        {"kind": "report", "default": False, "dataset": "folder"},
+    ]
+    outputs = [{"output_type": "display_data", "metadata": {"book": p}} for p in pieces]
+    outputs += [{"output_type": "stream", "text": "no record"}]
+    cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]
+    path = tmp_path / "new.ipynb"
+    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    found = registry.records(path)
+    assert found == pieces
+    assert registry.result(found)["dataset"] == "elpv/mono"
+    assert registry.verdicts(found)["better"]["verdict"] == "partly"
+
+
+def test_a_missing_or_broken_notebook_is_named(tmp_path):
+    with pytest.raises(registry.RegistryError, match="the notebook does not exist"):
+        registry.records(tmp_path / "none.ipynb")
+    (tmp_path / "bad.ipynb").write_text("{}", encoding="utf-8")
+    with pytest.raises(registry.RegistryError, match="is not a notebook"):
+        registry.records(tmp_path / "bad.ipynb")
+
+
+def test_costs_are_read_by_method(tmp_path):
+    path = tmp_path / "cost.yml"
+    assert registry.costs(path) == {}
+    path.write_text("notebooks:\n  memory_bank/new: {seconds: 12.5}\n", encoding="utf-8")
+    assert registry.costs(path) == {"memory_bank/new": {"seconds": 12.5}}
