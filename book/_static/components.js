@@ -1,0 +1,36 @@
+/* Events and highlights for what is drawn from the registry; everything works without this script. */
+(() => {
+  "use strict";
+
+  // A solved question tells the page: document hears "book:solved" with {id}.
+  for (const question of document.querySelectorAll(".book-question")) {
+    question.addEventListener("change", (event) => {
+      if (event.target.dataset.right !== "true" || question.dataset.solved) return;
+      question.dataset.solved = "true";
+      const detail = { id: question.dataset.quiz };
+      document.dispatchEvent(new CustomEvent("book:solved", { detail }));
+    });
+  }
+
+  // On the map, the method under pointer or focus shows what it builds on and what builds on it.
+  for (const map of document.querySelectorAll(".book-map-drawing")) {
+    const show = (id) => {
+      map.classList.toggle("book-map-chosen", Boolean(id));
+      const near = new Set([id]);
+      for (const edge of map.querySelectorAll(".edge")) {
+        const chosen = Boolean(id) && (edge.dataset.from === id || edge.dataset.to === id);
+        edge.classList.toggle("chosen", chosen);
+        if (chosen) near.add(edge.dataset.from).add(edge.dataset.to);
+      }
+      for (const method of map.querySelectorAll(".method")) {
+        method.classList.toggle("chosen", Boolean(id) && near.has(method.dataset.id));
+      }
+    };
+    for (const method of map.querySelectorAll(".method")) {
+      for (const name of ["pointerenter", "focus"]) {
+        method.addEventListener(name, () => show(method.dataset.id));
+      }
+      for (const name of ["pointerleave", "blur"]) method.addEventListener(name, () => show(null));
+    }
+  }
+})();

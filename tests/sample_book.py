@@ -1,0 +1,95 @@
+"""A book of a few pages with the real machinery, for tests that build the site another way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+#: The smallest figure: one grey pixel.
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+INDEX = {
+    "ko": "(index)=\n# 표본 책\n\n(index-start)=\n## 시작하기\n\n결함 이야기입니다.\n",
+    "en": "(index)=\n# Sample book\n\n(index-start)=\n## Begin\n\nA story of defects.\n",
+}
+REVIEW = {
+    "ko": "(patchcore)=\n# PatchCore\n\n(patchcore-idea)=\n## 생각\n\n$$ s = d $$ (eq-s)\n",
+    "en": "(patchcore)=\n# PatchCore\n\n(patchcore-idea)=\n## The idea\n\n$$ s = d $$ (eq-s)\n",
+}
+CONTENTS = """format: jb-book
+root: book/index
+parts:
+  - caption: 메모리 뱅크 | Memory bank
+    chapters:
+      - file: book/memory_bank/patchcore
+      - file: notebooks/memory_bank/patchcore
+        title: "PatchCore: 노트북 | PatchCore: notebook"
+"""
+
+
+def markdown(source: str, *, language: str | None = None, section: str | None = None) -> dict:
+    """Return a prose cell, tagged with its language."""
+    metadata: dict = {"tags": [f"lang-{language}"]} if language else {}
+    if section:
+        metadata["section"] = section
+    return {"cell_type": "markdown", "metadata": metadata, "source": source}
+
+
+def notebook() -> dict:
+    """Return a small bilingual notebook with one figure and one folded solution."""
+    solution = (
+        "<details>\n<summary>{}</summary>\n\n$r^2$\n\n```python\nradius = 2\n```\n\n</details>"
+    )
+    code = {
+        "cell_type": "code",
+        "execution_count": 1,
+        "metadata": {"alt-ko": "회색 점 하나", "alt-en": "One grey dot"},
+        "outputs": [
+            {
+                "output_type": "display_data",
+                "data": {"image/png": PIXEL, "text/plain": "<figure: dot>"},
+                "metadata": {},
+            }
+        ],
+        "source": "show(figure)",
+    }
+    cells = [
+        markdown("# PatchCore"),
+        markdown("## 데이터\n\n정상 이미지만 씁니다.", language="ko", section="data"),
+        markdown("## Data\n\nOnly normal images are used.", language="en", section="data"),
+        code,
+        markdown("## 연습 문제 1", language="ko", section="exercise-1"),
+        markdown("## Exercise 1", language="en", section="exercise-1"),
+        markdown(solution.format("풀이"), language="ko"),
+        markdown(solution.format("Solution"), language="en"),
+    ]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def write_sample(root: Path) -> Path:
+    """Lay the machinery and the sample pages out in `root`; return it."""
+    shutil.copytree(
+        ROOT / "book",
+        root / "book",
+        ignore=shutil.ignore_patterns("*.ko.md", "*.en.md", "__pycache__", "mathjax", "figures"),
+    )
+    (root / "book" / "_static" / "mathjax").mkdir()
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "_toc.yml").write_text(CONTENTS, encoding="utf-8")
+    for language in ("ko", "en"):
+        for name, pages in (("index", INDEX), ("memory_bank/patchcore", REVIEW)):
+            page = root / "book" / f"{name}.{language}.md"
+            page.parent.mkdir(exist_ok=True)
+            page.write_text(pages[language], encoding="utf-8")
+    path = root / "notebooks" / "memory_bank" / "patchcore.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(notebook(), ensure_ascii=False, indent=1), encoding="utf-8")
+    return root

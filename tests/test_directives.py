@@ -1,0 +1,455 @@
+"""What the book draws from the registry: built on a small registry with records that we know."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import field_map
+import pytest
+import quiz
+import registry
+from sphinx.testing.util import SphinxTestApp
+
+METHODS = """
+families:
+  - {id: memory_bank, ko: 메모리 뱅크, en: Memory bank, list_section: 4. Memory Bank}
+  - {id: autoencoder, ko: 오토인코더, en: Autoencoder}
+  - {id: gan, ko: GAN, en: GAN}
+surveys:
+  - {id: old, status: planned, cite: old2020, listed: {title: An old survey (2020)}}
+methods:
+  - id: memory_bank/old
+    name: Old
+    status: planned
+    listed: {title: An old paper (2019), paper: "https://arxiv.org/pdf/1", summary: "https://blog/1"}
+    cite: old2020
+    difficulty: 1
+  - id: memory_bank/new
+    name: New
+    status: written
+    listed: {title: A new paper (2022)}
+    cite: new2022
+    code: {url: "https://example.org/code", license: MIT}
+    difficulty: 2
+    prerequisites: {necessary: [memory_bank/old]}
+    builds_on: [memory_bank/old]
+    needs: {ko: 정상 이미지, en: normal images}
+    gives: {ko: 이상 맵, en: an anomaly map}
+    headline:
+      - {dataset: MVTec AD, metric: image AUROC, value: "99.0", source: the abstract, mark: V}
+      - dataset: MVTec AD
+        metric: PRO
+        setting: {ko: 작은 판, en: small version}
+        value: "93.5"
+        source: {ko: 요약 글, en: a summary}
+        mark: S
+    claims:
+      - {id: better, source: Table 2, ko: 더 낫습니다., en: It is better.}
+      - {id: faster, source: Table 3, ko: 더 빠릅니다., en: It is faster.}
+  - {id: autoencoder/other, name: Other, status: written, listed: null, year: 2023, difficulty: 3}
+  - {id: autoencoder/alone, name: Alone, status: written, listed: null, year: 2024, difficulty: 3}
+corrections:
+  - kind: date
+    about: memory_bank/old
+    listed: An old paper (2019)
+    correct: Conference 2020
+    ko: 2020년입니다.
+    en: It is of 2020.
+    source: the proceedings
+"""
+BIB = """
+@inproceedings{old2020, title = {An Old Paper}, author = {Alan Turing}, year = {2020},
+  booktitle = {Conference}, eprint = {2001.00001}}
+@misc{new2022, title = {A New Paper}, author = {Ada Lovelace}, year = {2022}, eprint = {2201.00001}}
+"""
+RECORD = {
+    "kind": "report",
+    "default": True,
+    "dataset": "elpv/mono",
+    "fingerprint": "aaaaaaaaaaaa",
+    "settings": {"seed": 0, "ratio": 0.01},
+    "weights": "imagenet",
+    "metrics": {"image_auroc": 0.957, "pixel_auroc": 0.9},
+    "intervals": {"image_auroc": [0.94, 0.974]},
+    "missing": {"aupro": "no masks"},
+    "counts": {"train": 240, "test": 260},
+    "baselines": {"mean grey": 0.53},
+    "twin": {"name": "random backbone", "image_auroc": 0.71},
+    "bands": {"image_auroc": [0.94, 0.96], "baseline mean grey": [0.6, 0.7]},
+    "threshold": 1.25,
+    "seconds": 31.4,
+    "peak_memory_mb": 812.0,
+    "threads": 1,
+    "license": "CC BY-NC-SA 4.0",
+    "versions": {"numpy": "2.1"},
+}
+PIECES = [
+    {"kind": "measure", "name": "AUROC at 1 %", "value": 0.95, "band": [0.9, 1.0]},
+    {
+        "kind": "claim",
+        "id": "better",
+        "difference": {"value": -0.003, "low": -0.01, "high": 0.004},
+        "at_least": -0.02,
+        "verdict": "reproduced",
+    },
+    RECORD,
+]
+QUIZ = """- q: What is $x^2$?
+  options:
+    - {text: A number., right: true, why: "A *square*."}
+    - {text: A `matrix`., right: false, why: Not here.}
+"""
+PAGE = f"""# Title
+
+```{{method-card}} memory_bank/new
+```
+```{{headline}} memory_bank/new
+```
+```{{measured}} memory_bank/new
+```
+```{{claims-table}} memory_bank/new
+```
+```{{quiz}}
+{QUIZ}```
+"""
+INDEX = """# Index
+
+```{toctree}
+book/memory_bank/new
+book/autoencoder/other
+book/autoencoder/alone
+notebooks/memory_bank/new
+notebooks/autoencoder/other
+notebooks/autoencoder/alone
+```
+```{leaderboard}
+```
+```{claims-table}
+```
+```{family-table} memory_bank
+```
+```{cost-table}
+```
+```{reading-list}
+```
+```{corrections}
+```
+```{field-map}
+```
+"""
+
+
+def store(root: Path, name: str, pieces: list[dict]) -> None:
+    """A notebook that holds nothing but records."""
+    outputs = [{"output_type": "display_data", "metadata": {"book": piece}} for piece in pieces]
+    path = root / "notebooks" / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = [{"cell_type": "code", "outputs": outputs}]
+    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+
+
+def lay_out(root: Path) -> Path:
+    """A book of one full review, two bare ones, and their notebooks."""
+    files = {
+        "book/methods.yml": METHODS,
+        "book/references.bib": BIB,
+        "index.md": INDEX,
+        "book/memory_bank/new.md": PAGE,
+        "book/autoencoder/other.md": "# Other\n",
+        "book/autoencoder/alone.md": "# Alone\n",
+        "conf.py": "",
+    }
+    for name in ("memory_bank/new", "autoencoder/other", "autoencoder/alone"):
+        files[f"notebooks/{name}.md"] = "# Notebook\n"
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    better = RECORD | {"metrics": {"image_auroc": 0.96}, "intervals": {"image_auroc": [0.95, 0.98]}}
+    elsewhere = RECORD | {"fingerprint": "bbbbbbbbbbbb", "metrics": {"image_auroc": 0.999}}
+    store(root, "memory_bank/new", PIECES)
+    store(root, "autoencoder/other", [better])
+    store(root, "autoencoder/alone", [elsewhere])
+    return root
+
+
+def build(root: Path, language: str = "en") -> SphinxTestApp:
+    """Build the pages; the app tells what was read and warned."""
+    settings = {
+        "extensions": ["myst_parser", "components"],
+        "language": language,
+        "myst_enable_extensions": ["dollarmath"],
+        "html_theme": "basic",
+        "exclude_patterns": ["_build", "**/*.ipynb"],
+    }
+    app = SphinxTestApp("html", srcdir=root, confoverrides=settings, freshenv=False)
+    app.build()
+    return app
+
+
+class Text(HTMLParser):
+    """The words of a page, a line for each block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in ("tr", "li", "dt", "p", "legend", "label", "summary", "h1"):
+            self.parts.append("\n" if tag != "p" else " ")
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data.replace("\n", " "))
+
+
+def words(html: str) -> str:
+    parser = Text()
+    parser.feed(html)
+    return re.sub(r"[ \t]+", " ", "".join(parser.parts))
+
+
+def part(html: str, kind: str) -> str:
+    """The markup of one drawn part, told by its class, as far as the next part."""
+    start = html.index(f'class="{kind}')
+    after = re.search(r'<div class="book-(?!option|why|map|number)[a-z-]+ docutils', html[start:])
+    return html[start : start + after.start()] if after else html[start:]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The built pages, by language and name."""
+    found = {}
+    for language in registry.LANGUAGES:
+        root = lay_out(tmp_path_factory.mktemp(language))
+        app = build(root, language)
+        assert app.warning.getvalue() == ""
+        for name in ("index", "book/memory_bank/new"):
+            html = (Path(app.outdir) / f"{name}.html").read_text(encoding="utf-8")
+            found[language, name] = html
+        app.cleanup()
+    return found
+
+
+@pytest.fixture
+def review(pages):
+    return pages["en", "book/memory_bank/new"]
+
+
+@pytest.fixture
+def index(pages):
+    return pages["en", "index"]
+
+
+def test_the_card_shows_paper_code_notebook_and_lineage(review):
+    card = part(review, "book-card")
+    assert 'href="https://arxiv.org/abs/2201.00001"' in card
+    assert 'href="https://example.org/code"' in card
+    assert 'href="../../notebooks/memory_bank/new.html"' in card
+    text = words(card)
+    assert "Ada Lovelace" in text
+    assert "official code (MIT)" in text
+    assert "●●○ medium" in text
+    assert "necessary: Old planned" in text
+    assert "31 s, 812 MB of memory" in text
+    assert "image AUROC 0.957 [0.940, 0.974] · elpv/mono" in text
+
+
+def test_no_button_leads_to_an_unknown_repository(pages):
+    assert not any("colab" in html.lower() for html in pages.values())
+
+
+def test_the_papers_numbers_carry_their_source_and_say_when_second_hand(review):
+    text = words(part(review, "book-headline"))
+    assert "99.0 % [1]" in text
+    assert "small version 93.5 % [2]" in text
+    assert "\n the abstract" in text
+    assert "\n as reported by a summary" in text
+
+
+def test_the_result_shows_interval_band_verdict_baselines_and_twin(review):
+    shown = part(review, "book-measured")
+    text = words(shown)
+    assert "image AUROC 0.957 [0.940, 0.974] 0.940–0.960 in band" in text
+    assert "AUPRO, all images not available: no masks" in text
+    assert "Baseline: mean grey 0.530 0.600–0.700 out of band" in text
+    assert "Untrained twin: random backbone 0.710" in text
+    assert "240 normal images to fit, 260 images to test" in text
+    assert "CC BY-NC-SA 4.0" in text
+    settings = shown[shown.rindex("<details") :]
+    assert "aaaaaaaaaaaa" in settings
+    assert "ratio" in settings
+
+
+def test_a_claim_shows_the_verdict_that_the_notebook_computed(review):
+    text = words(part(review, "book-claims"))
+    assert "It is better. Verdict reproduced" in text
+    assert "−0.003 [−0.010, 0.004] rule: above −0.02" in text
+    assert "It is faster. Verdict no record" in text
+
+
+def test_only_equal_fingerprints_are_ranked(index):
+    board = part(index, "book-leaderboard")
+    first, second = board.split("fingerprint bbbbbbbbbbbb")
+    rows = words(first).split("\n")
+    assert [r.split()[0:2] for r in rows if re.match(r" \d ", r)] == [["1", "Other"], ["2", "New"]]
+    assert "interval overlaps the first" in words(first)
+    assert " 1 Alone 0.999" in words(second)
+
+
+def test_baselines_stand_in_their_place_without_a_rank(index):
+    rows = words(part(index, "book-leaderboard").split("fingerprint bbbb")[0]).split("\n")
+    order = [next(i for i, r in enumerate(rows) if name in r) for name in ("New", "twin", "mean")]
+    assert order == sorted(order)
+    assert not any(re.match(r" \d ", row) for row in rows if "mean grey" in row or "twin" in row)
+
+
+def test_a_planned_method_is_not_ranked(index):
+    assert "Old" not in words(part(index, "book-leaderboard"))
+
+
+def test_the_family_table_shows_planned_methods_as_such(index):
+    text = words(part(index, "book-family"))
+    assert "\n Old planned" in text
+    assert "normal images" in text
+    assert "0.957" in text
+
+
+def test_the_cost_table_shows_written_methods(index):
+    text = words(part(index, "book-cost"))
+    assert "New 31.4 s 812 MB –" in text
+    assert "Old" not in text
+
+
+def test_the_reading_list_keeps_the_lists_words_and_links_to_the_right_paper(index):
+    listing = part(index, "book-reading-list")
+    assert "An old paper (2019)" in listing
+    assert 'href="https://arxiv.org/abs/2001.00001"' in listing
+    assert "https://arxiv.org/pdf/1" not in listing
+    assert 'href="https://blog/1"' in listing
+    assert 'href="book/memory_bank/new.html"' in listing
+    assert "corrected: Conference 2020" in words(listing)
+    assert "beyond the list" in words(listing)
+
+
+def test_corrections_stand_beside_what_the_list_says(index):
+    text = words(part(index, "book-corrections"))
+    assert "An old paper (2019)" in text
+    assert "Conference 2020" in text
+    assert "It is of 2020." in text
+    assert "the proceedings" in text
+
+
+def test_the_map_leads_to_reviews_and_for_planned_methods_to_their_papers(index):
+    drawing = index[index.index('<svg class="book-map-drawing') :]
+    assert re.search(r'<a class="method written"[^>]*href="book/memory_bank/new.html"', drawing)
+    assert re.search(r'<a class="method planned"[^>]*href="https://arxiv.org/abs/2001', drawing)
+    assert drawing.count('class="edge" data-from="memory_bank/old" data-to="memory_bank/new"') == 1
+    listing = words(index[index.index("book-map-list") :])
+    assert "2022 New ← Old" in listing
+    assert "2020 Old planned" in listing
+
+
+def test_korean_pages_speak_korean_and_keep_the_numbers(pages):
+    text = words(pages["ko", "book/memory_bank/new"])
+    assert "난이도" in text
+    assert "●●○ 보통" in text
+    assert "재현됨" in text
+    assert "재인용: 요약 글" in text
+    assert "작은 판 93.5 % [2]" in text
+    assert "이미지 AUROC 0.957 [0.940, 0.974]" in text
+    numbers = {
+        language: sorted(re.findall(r"\d+\.\d+", words(pages[language, "book/memory_bank/new"])))
+        for language in registry.LANGUAGES
+    }
+    assert numbers["ko"] == numbers["en"]
+
+
+def test_a_quiz_works_without_script_and_names_itself(review):
+    shown = review[review.index("book-question") :]
+    assert 'data-quiz="book/memory_bank/new#quiz-1"' in shown
+    assert shown.count('<input type="radio" name="quiz-1"') == 2
+    assert shown.count('data-right="true"') == 1
+    assert 'class="math' in shown
+    assert "<em>square</em>" in shown
+    assert re.search(r"<label[^>]*>.*matrix.*</label>", shown, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("", "a quiz is a list of questions"),
+        ("- q: [", "not valid YAML"),
+        ("- q: Why?", "question 1: 'options' is missing"),
+        (QUIZ.replace("right: true", "right: false"), "exactly one option is right, found 0"),
+        (QUIZ.replace("right: false", "right: true"), "exactly one option is right, found 2"),
+        (QUIZ.replace("why: Not here.", "why: ''"), "question 1, option 2: 'why' must be str"),
+        (QUIZ.replace("why:", "because:"), "unknown key 'because'|'why' is missing"),
+    ],
+)
+def test_a_broken_quiz_is_named(body, message):
+    with pytest.raises(quiz.QuizError, match=message):
+        quiz.parse(body)
+
+
+def test_a_method_that_does_not_exist_is_an_error_of_the_page(tmp_path):
+    root = lay_out(tmp_path)
+    page = root / "book" / "memory_bank" / "new.md"
+    page.write_text(PAGE.replace("card} memory_bank/new", "card} memory_bank/nwe"), "utf-8")
+    app = build(root)
+    assert "unknown method 'memory_bank/nwe'; did you mean 'memory_bank/new'?" in (
+        app.warning.getvalue()
+    )
+    app.cleanup()
+
+
+def test_a_changed_notebook_or_registry_redraws_the_pages_that_show_it(tmp_path):
+    root = lay_out(tmp_path)
+    build(root).cleanup()
+    store(root, "memory_bank/new", [RECORD | {"metrics": {"image_auroc": 0.888}, "intervals": {}}])
+    notebook = root / "notebooks" / "memory_bank" / "new.ipynb"
+    later = notebook.stat().st_mtime + 5
+    os.utime(notebook, (later, later))
+    app = build(root)
+    for name in ("index", "book/memory_bank/new"):
+        assert "0.888" in (Path(app.outdir) / f"{name}.html").read_text(encoding="utf-8"), name
+    app.cleanup()
+
+    path = root / "book" / "methods.yml"
+    path.write_text(METHODS.replace("It is better.", "It wins."), encoding="utf-8")
+    os.utime(path, (later + 5, later + 5))
+    app = build(root)
+    page = (Path(app.outdir) / "book/memory_bank/new.html").read_text(encoding="utf-8")
+    assert "It wins." in page
+    app.cleanup()
+
+
+def test_a_notebook_that_was_never_run_says_so(tmp_path):
+    root = lay_out(tmp_path)
+    store(root, "memory_bank/new", [])
+    app = build(root)
+    page = (Path(app.outdir) / "book/memory_bank/new.html").read_text(encoding="utf-8")
+    assert "No record yet." in page
+    assert app.warning.getvalue() == ""
+    app.cleanup()
+
+
+def test_the_map_of_the_whole_book_leaves_no_method_out_and_lets_no_boxes_overlap():
+    known = registry.load(Path(__file__).resolve().parent.parent / "book" / "methods.yml")
+    boxes, _, height = field_map.place(known)
+    assert set(boxes) == set(known.methods)
+    places = [(box.x, box.y) for box in boxes.values()]
+    assert len(set(places)) == len(places)
+    for column in {box.column for box in boxes.values()}:
+        ys = sorted(box.y for box in boxes.values() if box.column == column)
+        assert all(b - a >= field_map.ROW for a, b in itertools.pairwise(ys))
+        assert ys[-1] < height
+    for method in known.methods.values():
+        for language in registry.LANGUAGES:
+            lines = field_map.wrapped(method.title(language), 13)
+            assert len(lines) <= 2
+            assert max(map(field_map.measure, lines)) <= 15, method.title(language)

@@ -1,0 +1,313 @@
+"""The built site as a reader meets it: in Chromium, over http and from a folder, in both languages.
+
+Every request that leaves the machine is blocked and recorded; a page that makes one fails.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+LANGUAGES = ("ko", "en")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no name leads off this machine
+]
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+WORDS = {
+    "ko": (
+        "결함",
+        "정상",
+        "이상",
+        "이상치",
+        "임계값",
+        "임곗값",
+        "코어셋",
+        "PatchCore",
+        "threshold",
+    ),
+    "en": ("defect", "normal", "anomaly", "threshold", "coreset", "PatchCore", "memory bank"),
+}
+#: Text that only an unrendered page shows.
+RAW = (":::", "{ref}", "{doc}", "{cite", "{eq}", "```", "$$", "\\frac", ")=")
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def korean_font() -> None:
+    listed = shutil.which("fc-list")
+    if listed and not subprocess.run([listed, ":lang=ko"], capture_output=True).stdout.strip():
+        pytest.fail("no Korean font found: run `make test-deps`", pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.fail("no Chromium found: run `make test-deps`", pytrace=False)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def addresses(site: Path) -> Iterator[dict[str, str]]:
+    """Where the site is: on a server of this machine, and in its folder."""
+    handler = functools.partial(QuietHandler, directory=str(site))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {"http": f"http://127.0.0.1:{server.server_address[1]}", "file": site.as_uri()}
+    server.shutdown()
+
+
+@pytest.fixture(params=["http", "file"])
+def base(request: pytest.FixtureRequest, addresses: dict[str, str]) -> str:
+    return addresses[request.param]
+
+
+class Reader:
+    """One reader: a browser window with its language, and a record of what went wrong in it."""
+
+    def __init__(self, browser, **options: object) -> None:
+        self.context = browser.new_context(**{"viewport": DESK, "locale": "en-US", **options})
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        self.context.on("request", self._request)
+        self.page = self.context.new_page()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _request(self, request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("file", "data", "blob") and parts.hostname != "127.0.0.1":
+            self.foreign.append(request.url)
+
+    def _console(self, message) -> None:
+        if message.type == "error":
+            self.errors.append(f"{self.page.url}: {message.text}")
+
+    def open(self, address: str) -> None:
+        """Open a page and wait until its formulas are set."""
+        self.page.goto(address, wait_until="load")
+        self.page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
+
+    def text(self) -> str:
+        return self.page.inner_text("article.bd-article")
+
+
+@pytest.fixture
+def reader(browser) -> Iterator[Callable[..., Reader]]:
+    readers: list[Reader] = []
+
+    def make(**options: object) -> Reader:
+        readers.append(Reader(browser, **options))
+        return readers[-1]
+
+    yield make
+    for each in readers:
+        each.context.close()
+        assert each.foreign == [], "the page asked another host"
+        assert each.errors == [], "the console shows errors"
+
+
+def names(site: Path, language: str) -> list[str]:
+    root = site / language
+    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.html"))
+    return [name for name in found if name.startswith(("book/", "notebooks/"))]
+
+
+@pytest.mark.parametrize(
+    ("locale", "language"), [("ko-KR", "ko"), ("en-US", "en"), ("de-DE", "en")]
+)
+def test_the_landing_page_leads_to_the_readers_language(base, reader, locale, language) -> None:
+    window = reader(locale=locale)
+    window.page.goto(f"{base}/index.html")
+    window.page.wait_for_url(f"**/{language}/book/index.html")
+    assert window.page.evaluate("document.documentElement.lang") == language
+
+
+def test_the_landing_page_has_plain_links_without_javascript(base, reader) -> None:
+    window = reader(java_script_enabled=False)
+    window.page.goto(f"{base}/index.html")
+    links = window.page.eval_on_selector_all("a", "links => links.map(a => a.getAttribute('href'))")
+    assert links == ["ko/book/index.html", "en/book/index.html"]
+    window.page.click("a[lang=ko]")
+    assert window.page.url.endswith("/ko/book/index.html")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_folder_of_a_language_leads_to_its_front_page(base, reader, language) -> None:
+    window = reader()
+    window.page.goto(f"{base}/{language}/index.html")
+    window.page.wait_for_url(f"**/{language}/book/index.html")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_all_pages_render_whole(site, base, reader, language) -> None:
+    """Formulas rendered, no raw directives, no broken image, no sideways scrolling on a phone."""
+    window = reader()
+    for name in names(site, language):
+        window.page.set_viewport_size(DESK)
+        window.open(f"{base}/{language}/{name}")
+        formulas, rendered, failed = window.page.evaluate(
+            "[document.querySelectorAll('.math').length, "
+            "document.querySelectorAll('.math mjx-container').length, "
+            "document.querySelectorAll('mjx-merror, [data-mjx-error]').length]"
+        )
+        assert rendered >= formulas and failed == 0, f"{name}: a formula is not rendered"
+        prose = window.page.evaluate(
+            """() => { const copy = document.querySelector("article.bd-article").cloneNode(true);
+            const code = "pre, code, mjx-container, script, style";
+            copy.querySelectorAll(code).forEach((each) => each.remove());
+            return copy.textContent; }"""
+        )
+        assert [raw for raw in RAW if raw in prose] == [], f"{name}: raw text on the page"
+        broken = window.page.evaluate(
+            "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+        )
+        assert broken == [], name
+        window.page.set_viewport_size(PHONE)
+        window.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+        wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{name} is {wide} pixels too wide"
+        assert window.page.is_visible("a.language-switch"), name
+
+
+def test_dark_and_light_differ_and_both_are_readable(site, base, reader) -> None:
+    def contrast(window: Reader) -> tuple[float, float]:
+        window.open(f"{base}/en/book/index.html")
+        colours = window.page.evaluate(
+            "['color', 'backgroundColor'].map((name, i) => "
+            "getComputedStyle(i ? document.body : document.querySelector('.bd-article p'))[name])"
+        )
+        text, ground = (_luminance(colour) for colour in colours)
+        return ground, (max(text, ground) + 0.05) / (min(text, ground) + 0.05)
+
+    light, light_contrast = contrast(reader(color_scheme="light"))
+    dark, dark_contrast = contrast(reader(color_scheme="dark"))
+    assert light > 0.8 and dark < 0.1
+    assert light_contrast > 7 and dark_contrast > 7
+
+
+def _luminance(colour: str) -> float:
+    channels = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_language_switch_keeps_page_and_section(site, base, reader, viewport) -> None:
+    """Tried on a page of each kind; test_site_build compares the anchors of all pages."""
+    window = reader(viewport=viewport)
+    for room in ("book/memory_bank", "notebooks"):
+        name = next(name for name in reversed(names(site, "ko")) if room in name)
+        window.open(f"{base}/ko/{name}")
+        anchors = window.page.eval_on_selector_all(
+            "article h2 > a.headerlink", "links => links.map(a => a.getAttribute('href'))"
+        )
+        anchor = anchors[-1] if anchors else ""
+        window.open(f"{base}/ko/{name}{anchor}")
+        window.page.click("a.language-switch")
+        window.page.wait_for_url(f"**/en/{name}{anchor}")
+        if anchor:
+            assert window.page.locator(f"[id='{anchor[1:]}']").count() == 1, f"{name}{anchor}"
+        window.page.click("a.language-switch")
+        window.page.wait_for_url(f"**/ko/{name}{anchor}")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_search_finds_korean_and_english_words(site, base, reader, language) -> None:
+    window = reader()
+    for word in WORDS[language]:
+        window.open(f"{base}/{language}/search.html?q={quote(word)}")
+        window.page.wait_for_selector("#search-results ul.search li", timeout=10_000)
+        found = window.page.eval_on_selector_all(
+            "#search-results ul.search li a",
+            "links => links.map(a => a.href.split('#')[0].split('?')[0])",
+        )
+        missing = [link for link in found if not (site / link.partition(f"/{language}/")[2]).suffix]
+        assert found and not missing, word
+
+
+def test_the_search_finds_a_word_with_a_particle_and_not_a_word_that_is_absent(
+    base, reader
+) -> None:
+    window = reader()
+    window.open(f"{base}/ko/search.html?q={quote('퀄퀄퀄')}")
+    window.page.wait_for_function("document.querySelector('#search-results p, #search-results h2')")
+    window.page.wait_for_timeout(500)
+    assert window.page.locator("#search-results ul.search li").count() == 0
+
+
+def test_progress_is_kept_shown_saved_and_read_back(base, reader, tmp_path: Path) -> None:
+    window = reader(accept_downloads=True)
+    page = window.page
+    window.open(f"{base}/ko/notebooks/memory_bank/patchcore.html")
+    page.focus("input[data-kind=run]")
+    page.keyboard.press("Space")  # works without a mouse
+    exercises = page.locator("input[data-kind=solved]")
+    assert exercises.count() > 0
+    exercises.first.check()
+    # The English book knows it too. (From a folder, Chromium hands it over with some delay.)
+    overview = page.locator("#progress-overview")
+    for _ in range(10):
+        window.open(f"{base}/en/book/guide/using.html")
+        if "1 / " in overview.inner_text():
+            break
+        page.wait_for_timeout(300)
+    assert "1 / 1\nNotebooks run" in overview.inner_text()
+    assert page.locator(".bd-links .progress-mark").count() == 1
+    with page.expect_download() as download:
+        overview.get_by_role("button").nth(0).click()
+    saved = tmp_path / "progress.json"
+    download.value.save_as(saved)
+    assert json.loads(saved.read_text(encoding="utf-8"))["run"] == {
+        "notebooks/memory_bank/patchcore": True
+    }
+    page.on("dialog", lambda dialog: dialog.accept())
+    overview.get_by_role("button").nth(2).click()
+    assert page.locator(".bd-links .progress-mark").count() == 0
+    page.set_input_files("#progress-overview input[type=file]", saved)
+    page.wait_for_selector(".bd-links .progress-mark")
+    # Another file is refused with a word, and changes nothing.
+    (tmp_path / "other.json").write_text("[1, 2]", encoding="utf-8")
+    page.set_input_files("#progress-overview input[type=file]", tmp_path / "other.json")
+    page.wait_for_function("document.querySelector('.progress-message').textContent.length > 0")
+    assert page.locator(".bd-links .progress-mark").count() == 1
+
+
+def test_hints_and_solutions_open_by_keyboard_and_hold_code(base, reader) -> None:
+    window = reader()
+    window.open(f"{base}/ko/notebooks/memory_bank/patchcore.html")
+    folded = window.page.locator("article details:has(pre)").first
+    folded.locator("summary").focus()
+    window.page.keyboard.press("Enter")
+    assert folded.locator("pre").first.is_visible()
+    assert folded.locator("pre span[class]").count() > 0  # highlighted, so it was rendered as code

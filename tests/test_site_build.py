@@ -1,0 +1,365 @@
+"""The site as files: both languages whole and alike, nothing dead, nothing from another host."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import bilingual
+import build
+import check_links
+import korean_search
+import notebook_source
+import page_links
+import pytest
+import sample_book
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+LANGUAGES = ("ko", "en")
+
+
+def run_build(
+    root: Path, *options: str, blocker: Path | None = None
+) -> subprocess.CompletedProcess:
+    environment = dict(os.environ)
+    if blocker is not None:
+        environment["PYTHONPATH"] = str(blocker)
+    command = [sys.executable, str(root / "book" / "build.py"), *options]
+    return subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
+
+
+def pages(site: Path, language: str) -> dict[str, str]:
+    """Return the language's pages, name -> HTML, without Sphinx's own."""
+    root = site / language
+    names = {path.relative_to(root).as_posix(): path for path in root.rglob("*.html")}
+    return {
+        name: path.read_text(encoding="utf-8")
+        for name, path in sorted(names.items())
+        if name.startswith(("book/", "notebooks/"))
+    }
+
+
+def first(pattern: str, html: str) -> str:
+    found = re.search(pattern, html, re.DOTALL)
+    assert found, f"{pattern} is not on the page"
+    return found[1]
+
+
+# --- the built book -----------------------------------------------------------------------------
+
+
+@pytest.mark.site
+class TestTheBuiltBook:
+    def test_every_page_of_the_contents_exists_in_both_languages(self, site: Path) -> None:
+        contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+        wanted = {contents["root"]}
+        wanted |= {entry["file"] for part in contents["parts"] for entry in part["chapters"]}
+        for language in LANGUAGES:
+            assert {name.removesuffix(".html") for name in pages(site, language)} == wanted
+
+    def test_all_links_anchors_and_images_exist_and_nothing_is_loaded_from_another_host(
+        self, site: Path
+    ) -> None:
+        report = check_links.check(site)
+        assert report.broken == []
+        assert report.internal > 0
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_each_page_names_its_language_its_title_and_its_translation(
+        self, site: Path, language: str
+    ) -> None:
+        titles = {}
+        for name, html in pages(site, language).items():
+            assert f'<html lang="{language}"' in html, name
+            titles[name] = first(r"<title>\s*(.*?)\s*</title>", html)
+            alternates = dict(
+                re.findall(r'rel="alternate" hreflang="([\w-]+)" href="([^"]+)"', html)
+            )
+            assert set(alternates) == {"ko", "en", "x-default"}, name
+            assert alternates["x-default"] == alternates["en"]
+            switch = first(r'<a class="language-switch" href="([^"]+)"', html)
+            other = "en" if language == "ko" else "ko"
+            assert switch.endswith(f"/{other}/{name}")
+            assert (site / language / name).parent.joinpath(switch).resolve().exists()
+        assert len(set(titles.values())) == len(titles), "two pages with one title"
+        korean = [bool(re.search("[가-힣]", title)) for title in titles.values()]
+        assert all(korean) if language == "ko" else not any(korean)
+
+    def test_a_page_has_canonical_links_only_when_its_address_is_known(self, site: Path) -> None:
+        config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+        base = config["html"]["baseurl"].rstrip("/")
+        for language in LANGUAGES:
+            for name, html in pages(site, language).items():
+                found = re.findall(r'rel="canonical" href="([^"]+)"', html)
+                assert found == ([f"{base}/{language}/{name}"] if base else [])
+
+    def test_sections_have_the_same_anchors_in_both_languages(self, site: Path) -> None:
+        korean, english = pages(site, "ko"), pages(site, "en")
+        for name, html in korean.items():
+            anchors = [
+                re.findall(r'<a class="headerlink" href="#([^"]+)"[^>]*>#</a></h\d>', page)
+                for page in (html, english[name])
+            ]
+            assert anchors[0] == anchors[1], name
+            assert not [anchor for anchor in anchors[0] if re.fullmatch(r"id\d+", anchor)], name
+
+    def test_no_page_shows_the_placeholder_or_a_button_that_leads_nowhere(self, site: Path) -> None:
+        config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+        known = config["repository"]["url"].rstrip("/") != page_links.PLACEHOLDER
+        for language in LANGUAGES:
+            for name, html in pages(site, language).items():
+                shown = (
+                    html
+                    if name.startswith("book/")
+                    else re.sub(r"<pre>.*?</pre>", "", html, flags=re.S)
+                )
+                assert "OWNER/REPOSITORY" not in shown, name
+                buttons = re.findall(r'href="(https://colab[^"]+)"', html)
+                if not known:
+                    assert buttons == [], name
+                for address in buttons:
+                    path = address.partition(f"/blob/{config['repository']['branch']}/")[2]
+                    assert path.endswith(".ipynb") and (ROOT / path).exists(), address
+
+    def test_every_image_has_a_text_in_the_language_of_its_page(self, site: Path) -> None:
+        for language in LANGUAGES:
+            for name, html in pages(site, language).items():
+                article = first(r'<article class="bd-article">(.*)</article>', html)
+                for tag in re.findall(r"<img [^>]*>", article):
+                    text = first(r'alt="([^"]*)"', tag)
+                    assert len(text) > 5, f"{language}/{name}: {tag[:120]}"
+                    assert bool(re.search("[가-힣]", text)) == (language == "ko"), text
+
+    def test_review_and_notebook_of_a_method_lead_to_each_other(self, site: Path) -> None:
+        for language in LANGUAGES:
+            names = pages(site, language)
+            for name in [name for name in names if name.startswith("notebooks/")]:
+                review = name.replace("notebooks/", "book/")
+                assert re.search(r'class="page-links', names[name]), name
+                assert f"{review.removeprefix('book/')}" in first(
+                    r'(<ul class="page-links.*?</ul>)', names[name]
+                )
+                assert name in first(r'(<ul class="page-links.*?</ul>)', names[review])
+
+    def test_the_search_index_holds_the_words_of_the_shop_floor(self, site: Path) -> None:
+        text = (site / "ko" / "searchindex.js").read_text(encoding="utf-8")
+        index = json.loads(first(r"^Search\.setIndex\((.*)\)$", text))
+        known = set(index["terms"]) | set(index["titleterms"])
+        split, stem = korean_search.SearchKorean({}).split, korean_search.SearchKorean({}).stem
+        for word in (
+            "결함",
+            "정상",
+            "이상",
+            "이상치",
+            "임계값",
+            "임곗값",
+            "코어셋",
+            "PatchCore",
+            "memory",
+        ):
+            assert {stem(term) for term in split(word)} <= known, word
+
+    def test_formulas_come_with_their_licence_and_without_a_network(self, site: Path) -> None:
+        for language in LANGUAGES:
+            folder = site / language / "_static" / "mathjax"
+            assert (folder / "tex-chtml-full.js").exists()
+            assert "Apache License" in (folder / "LICENSE").read_text(encoding="utf-8")
+            assert list((folder / "output/chtml/fonts/woff-v2").glob("*.woff"))
+
+
+# --- the machinery, on a book of a few pages ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess]:
+    """A sample book, built where importing torch fails."""
+    folder = tmp_path_factory.mktemp("sample")
+    blocker = folder / "blocker"
+    for name in ("torch", "torchvision", "timm", "helpers"):
+        (blocker / name).mkdir(parents=True)
+        (blocker / name / "__init__.py").write_text(
+            f"raise SystemExit('the site must not need {name}')", encoding="utf-8"
+        )
+    root = sample_book.write_sample(folder / "책 한 권")  # Hangul and a space in the path
+    return root, run_build(root, blocker=blocker)
+
+
+@pytest.mark.site
+class TestTheMachinery:
+    def test_both_languages_build_strictly_without_torch_and_say_where_to_look(
+        self, sample
+    ) -> None:
+        root, done = sample
+        assert done.returncode == 0, done.stdout + done.stderr
+        for language in LANGUAGES:
+            assert re.search(rf"^{language}: 0 warnings", done.stdout, re.MULTILINE)
+            assert (root / "_build/site" / language / "index.html").exists()
+        assert f"Open {(root / '_build/site/index.html').as_uri()}" in done.stdout
+
+    def test_each_notebook_shows_one_language_and_its_own_alternative_text(self, sample) -> None:
+        root, _ = sample
+        page = "notebooks/memory_bank/patchcore.html"
+        korean, english = (
+            (root / "_build/site" / language / page).read_text(encoding="utf-8")
+            for language in LANGUAGES
+        )
+        assert "정상 이미지만" in korean and "Only normal" not in korean
+        assert "Only normal" in english and "정상 이미지만" not in english
+        assert 'alt="회색 점 하나"' in korean and 'alt="One grey dot"' in english
+        for html in (korean, english):
+            assert 'id="memory-bank-patchcore-nb-data"' in html
+            assert re.search(r"<details>.*math notranslate.*highlight.*</details>", html, re.DOTALL)
+
+    def test_a_second_build_rebuilds_nothing_but_the_progress_page(self, sample) -> None:
+        root, _ = sample
+        page = root / "_build/work/ko/_build/html/book/memory_bank/patchcore.html"
+        before = page.stat().st_mtime_ns
+        assert run_build(root, "--language", "ko").returncode == 0
+        assert page.stat().st_mtime_ns == before
+
+    def test_captions_and_titles_of_the_contents_are_in_one_language(self, sample) -> None:
+        root, _ = sample
+        for language, caption, title in (
+            ("ko", "메모리 뱅크", "PatchCore: 노트북"),
+            ("en", "Memory bank", "PatchCore: notebook"),
+        ):
+            html = (root / f"_build/site/{language}/book/index.html").read_text(encoding="utf-8")
+            assert f'<span class="caption-text">{caption}</span>' in html
+            assert title in html and " | " not in html
+
+    def test_jupyter_book_alone_gives_the_korean_book_without_a_switch(self, sample) -> None:
+        root, _ = sample
+        command = [sys.executable, "-c", build.RUN, "build", ".", "-q", "-W", "-n", "--keep-going"]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == 0, done.stdout + done.stderr
+        html = (root / "_build/html/book/index.html").read_text(encoding="utf-8")
+        assert '<html lang="ko"' in html and "language-switch" not in html
+
+    def test_a_known_address_brings_canonical_links_and_colab_buttons(
+        self, sample, tmp_path: Path
+    ) -> None:
+        root = tmp_path / "known"
+        shutil.copytree(sample[0], root, ignore=shutil.ignore_patterns("_build"))
+        config = root / "_config.yml"
+        text = config.read_text(encoding="utf-8")
+        text = text.replace(page_links.PLACEHOLDER, "https://github.com/someone/some-book")
+        text = re.sub(r'baseurl: "[^"]*"', 'baseurl: "https://someone.github.io/some-book"', text)
+        config.write_text(text, encoding="utf-8")
+        done = run_build(root, "--language", "en")
+        assert done.returncode == 0, done.stdout + done.stderr
+        name = "notebooks/memory_bank/patchcore"
+        html = (root / f"_build/site/en/{name}.html").read_text(encoding="utf-8")
+        base = "https://someone.github.io/some-book"
+        assert f'rel="canonical" href="{base}/en/{name}.html"' in html
+        assert f'hreflang="ko" href="{base}/ko/{name}.html"' in html
+        colab = re.findall(r'href="(https://colab[^"]+)"', html)
+        prefix = "https://colab.research.google.com/github/someone/some-book/blob/main/"
+        assert set(colab) == {f"{prefix}{name}.ipynb"}
+        assert (root / colab[0].removeprefix(prefix)).exists()
+        review = (root / "_build/site/en/book/index.html").read_text(encoding="utf-8")
+        assert 'href="https://github.com/someone/some-book"' in review
+
+    def test_a_missing_translation_fails_the_build_by_name(self, sample, tmp_path: Path) -> None:
+        root = tmp_path / "missing"
+        shutil.copytree(sample[0], root, ignore=shutil.ignore_patterns("_build"))
+        (root / "book/memory_bank/patchcore.en.md").unlink()
+        done = run_build(root, "--language", "ko")
+        assert done.returncode == 1
+        assert "book/memory_bank/patchcore.en.md does not exist" in done.stdout
+
+
+# --- single pieces ------------------------------------------------------------------------------
+
+
+def test_a_particle_does_not_hide_a_korean_word() -> None:
+    search = korean_search.SearchKorean({})
+    indexed = {
+        search.stem(term) for term in search.split("이상치를 찾고 결함이 있는 PatchCore의 뱅크")
+    }
+    for query in ("이상치", "이상", "결함", "patchcore", "뱅크"):
+        assert {search.stem(term) for term in search.split(query)} <= indexed, query
+    assert not {search.stem(term) for term in search.split("함정")} <= indexed
+
+
+def test_python_and_browser_split_and_stem_alike() -> None:
+    node = shutil.which("node") or shutil.which("nodejs")
+    if node is None:
+        pytest.skip("no JavaScript engine outside the browser; test_site_browser covers the result")
+    queries = [
+        "이상치를 찾는 PatchCore",
+        "임곗값 임계값",
+        "1 % coreset",
+        "층",
+        "AUROC는 0.95",
+        "defects",
+    ]
+    search = korean_search.SearchKorean({})
+    script = f"""{search.js_splitter_code}\n{search.js_stemmer_code}
+      const s = new Stemmer();
+      console.log(JSON.stringify({json.dumps(queries)}.map(
+        (q) => splitQuery(q.toLowerCase()).map((t) => s.stemWord(t)))));"""
+    done = subprocess.run(
+        [node, "-e", script], capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    assert json.loads(done.stdout) == [
+        [search.stem(term) for term in search.split(query.lower())] for query in queries
+    ]
+
+
+def test_a_notebook_figure_without_text_and_a_section_without_heading_are_reported() -> None:
+    notebook = sample_book.notebook()
+    del notebook["cells"][3]["metadata"]["alt-en"]
+    notebook["cells"][2]["source"] = "no heading here"
+    problems = notebook_source.localize(notebook, "notebooks/memory_bank/patchcore", "en")
+    assert len(problems) == 2
+    assert "without heading" in problems[0] and "alt-en" in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "korean", "english"),
+    [
+        ("고전 방법 | Classical methods", "고전 방법", "Classical methods"),
+        ("PatchCore", "PatchCore", "PatchCore"),
+    ],
+)
+def test_texts_of_the_contents_split_at_the_bar(text: str, korean: str, english: str) -> None:
+    assert (bilingual.pick(text, "ko"), bilingual.pick(text, "en")) == (korean, english)
+
+
+def test_the_link_checker_finds_what_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#here">x</a><a href="b.html#gone">x</a><a href="c.html">x</a>'
+        '<a href="https://example.org/">x</a><img src="https://example.org/x.png">'
+        '<a href="../outside.html">x</a><a href="/rooted.html">x</a>',
+        encoding="utf-8",
+    )
+    (tmp_path / "b.html").write_text('<p id="here">x</p>', encoding="utf-8")
+    (tmp_path / "s.css").write_text(
+        "@font-face{src:url(//fonts.example.org/f.woff)}", encoding="utf-8"
+    )
+    report = check_links.check(tmp_path)
+    assert len(report.external) == 1
+    told = "\n".join(report.broken)
+    for words in (
+        "b.html#gone has no such anchor",
+        "c.html does not exist",
+        "loads https://example.org/x.png from another host",
+        "leads out of the site",
+        "starts at the root",
+        "s.css: loads //fonts.example.org/f.woff",
+    ):
+        assert words in told
+    assert len(report.broken) == 6
+
+
+def test_the_link_checker_says_when_there_is_no_site(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="build the book first"):
+        check_links.check(tmp_path)
