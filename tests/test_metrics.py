@@ -295,6 +295,51 @@ def test_compare_uses_the_images_that_evaluate_ranks_and_says_none_if_there_is_n
 # A whole test set ---------------------------------------------------------------------------
 
 
+def test_compare_maps_is_the_difference_of_pixel_aurocs_and_draws_whole_images():
+    test = image_set("nnnddmmrrr")
+    a, b = (random_maps(test.masks, seed=s) for s in (1, 2))
+    found = metrics.compare_maps(test, a, b, resamples=50, seed=3)
+    used = test.has_mask
+    areas = [metrics.pixel_auroc(maps[used], test.masks[used]) for maps in (a, b)]
+    assert found.value == pytest.approx(areas[0] - areas[1], abs=1e-12)
+
+    times = metrics._draw(test.masks[used].any(axis=(1, 2)), 50, 3)
+    assert (times[:, :3].sum(axis=1) == 3).all() and (times.sum(axis=1) == used.sum()).all()
+    slow = []
+    for row in times:
+        pick = np.repeat(np.flatnonzero(used), row)
+        one, two = (metrics.pixel_auroc(m[pick], test.masks[pick]) for m in (a, b))
+        slow.append(one - two)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(slow, [2.5, 97.5])))
+    same = metrics.compare_maps(test, a, a)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_compare_maps_says_none_without_masks_and_refuses_other_shapes():
+    test = image_set("nnmm")
+    maps = random_maps(test.masks)
+    with pytest.raises(ValueError, match=r"maps_b must have the shape of the masks.*\(4, 12, 12\)"):
+        metrics.compare_maps(test, maps, maps[:, :6])
+    with pytest.raises(ValueError, match="maps_a has 1 NaN"):
+        metrics.compare_maps(test, np.where(np.arange(12) == 5, np.nan, 0)[None, None], maps)
+    for kinds in ("nnn", "nndd"):
+        test = image_set(kinds)
+        maps = random_maps(test.masks)
+        assert metrics.compare_maps(test, maps, maps) is None
+    only_bad = image_set("mrr")
+    maps = random_maps(only_bad.masks)
+    assert metrics.compare_maps(only_bad, maps, maps).value == 0
+
+
+def test_comparing_maps_of_160_images_of_256_pixels_takes_seconds():
+    rng = np.random.default_rng(0)
+    test = image_set("n" * 100 + "r" * 60, size=256)
+    maps = rng.normal(size=(160, 256, 256)).astype(np.float32)
+    start = time.perf_counter()
+    metrics.compare_maps(test, maps, maps[::-1])
+    assert time.perf_counter() - start < 15
+
+
 def test_evaluate_ranks_real_images_and_measures_pixels_where_the_mask_is_exact():
     test = image_set("n" * 12 + "d" * 10 + "r" * 8)
     rng = np.random.default_rng(0)
