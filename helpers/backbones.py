@@ -6,6 +6,7 @@
 
 import difflib
 import socket
+import warnings
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,7 +107,9 @@ def load(
     Raises:
         ValueError: for an unknown name (with the nearest known one) or a stride it does not have.
     """
-    import timm
+    with warnings.catch_warnings():  # of a progress widget that some environments lack
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import timm
 
     wanted = name.removeprefix(RANDOM)
     model = f"tf_{wanted}" if wanted == DEFAULT else wanted
