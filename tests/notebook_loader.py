@@ -8,10 +8,17 @@
 Imports, functions, classes and assignments to UPPERCASE names are executed; every other statement
 (reading data, fitting, drawing) is left out. With `replace` a test breaks a defining equation and
 sees the notebook's own fidelity check fail.
+
+    exercises = Exercises("notebooks/memory_bank/patchcore.ipynb")
+    exercises.verdict("cover", exercises.solution("cover"))  # "[x] 3 cover: correct"
 """
 
 import ast
-from collections.abc import Mapping
+import contextlib
+import io
+import re
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -57,6 +64,45 @@ def definitions(path: str | Path, *, replace: Mapping[str, str] | None = None) -
                 f"{type(error).__name__}: {error}"
             ) from error
     return module
+
+
+class Exercises:
+    """A notebook's exercises: stubs, folded solutions, and what their check cells say.
+
+    Attributes:
+        names: of the functions to write, in the notebook's order.
+        module: the notebook's definitions, the stubs among them.
+        sources: of the folded solutions, by name.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.module = definitions(path)
+        cells = nbformat.read(path, as_version=4).cells
+        english = [c.source for c in cells if "lang-en" in c.metadata.get("tags", [])]
+        blocks = re.findall(r"^```python\n(.*?)^```", "\n".join(english), re.DOTALL | re.MULTILINE)
+        found = {m[1]: b for b in blocks if (m := re.search(r"^def (\w+)", b, re.MULTILINE))}
+        code = [c.source for c in cells if c.cell_type == "code"]
+        self._checks: dict[str, str] = {}
+        for stub, check in pairwise(code):
+            name = re.search(r"^def (\w+)", stub, re.MULTILINE)
+            if "exercises.check(" in check and name and name[1] in found:
+                self._checks[name[1]] = check
+        self.names = list(self._checks)
+        self.sources = {name: found[name] for name in self.names}
+
+    def solution(self, name: str) -> Callable:
+        """The folded solution, executed among the notebook's definitions."""
+        space = dict(self.module.__dict__)
+        exec(self.sources[name], space)
+        return space[name]
+
+    def verdict(self, name: str, answer: object) -> str:
+        """What the check cell prints for an answer; the stub's own verdict for the stub."""
+        space = {**self.module.__dict__, name: answer}
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            exec(self._checks[name], space)
+        return said.getvalue().strip()
 
 
 def _parts(path: Path) -> list[tuple[str, str]]:

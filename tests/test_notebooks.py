@@ -15,6 +15,7 @@ import nbformat
 import pytest
 import torch
 import trust
+from notebook_loader import Exercises
 
 import notebooks
 from helpers import report
@@ -164,6 +165,32 @@ def test_cells_are_few_and_short(notebook):
             assert lines <= LONGEST_CELL, f"{notebooks.where(index, cell)} has {lines} lines"
     seen = [c for c in notebook.cells if "lang-ko" not in c.metadata.get("tags", [])]
     assert FEWEST_CELLS <= len(seen) <= MOST_CELLS
+
+
+def test_every_exercise_is_a_section_of_its_own_with_three_hints_and_a_solution(path, notebook):
+    exercises = Exercises(path)
+    assert 2 <= len(exercises.names) <= 3
+    for language, hint, solution in (("ko", "힌트", "풀이"), ("en", "Hint", "Solution")):
+        prompts = [
+            cell.source
+            for cell in notebook.cells
+            if f"lang-{language}" in cell.metadata.get("tags", [])
+            and cell.metadata.get("section", "").startswith("exercise-")
+        ]
+        assert len(prompts) == len(exercises.names), "sections exercise-1, exercise-2, ..."
+        for prompt in prompts:
+            folded = re.findall(r"<summary>(.+?)</summary>", prompt)
+            assert folded == [f"{hint} {i}" for i in (1, 2, 3)] + [solution]
+    longest = max(len(source.strip().splitlines()) for source in exercises.sources.values())
+    assert longest >= 6, "one exercise at least asks for five lines or more"
+
+
+def test_the_folded_solutions_are_right_and_the_stubs_are_untouched(path):
+    exercises = Exercises(path)
+    for name in exercises.names:
+        stub = getattr(exercises.module, name)
+        assert exercises.verdict(name, stub).endswith("not attempted yet")
+        assert exercises.verdict(name, exercises.solution(name)).startswith("[x]")
 
 
 def test_nothing_is_left_to_write(path):

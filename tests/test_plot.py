@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from helpers import plot
 from helpers.data import ImageSet
 
-KIB_60 = 60_000
+LARGEST = 60_000
 TYPES = ("good", "defective", "crack", "scratch", "stain", "finger_interruption")
 
 
@@ -90,12 +90,13 @@ def test_every_figure_is_a_small_file_that_decodes_and_fits_the_page(every_figur
     for name, (fig, photo) in every_figure.items():
         kind, data = plot.encode(fig, photo=photo)
         assert kind == ("image/jpeg" if photo else "image/png"), name
-        assert len(data) <= KIB_60, name
+        assert len(data) <= LARGEST, name
         image = Image.open(io.BytesIO(data))
         image.load()
         assert image.format == kind.removeprefix("image/").upper(), name
         assert 200 <= image.width <= 910, name
-        assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255), name
+        corner = image.convert("RGB").getpixel((0, 0))
+        assert min(corner) >= (248 if photo else 255), name  # JPEG rounds, the more the smaller
 
 
 def test_the_same_figure_has_the_same_bytes(cells, maps):
@@ -160,9 +161,9 @@ def test_even_noise_stays_within_sixty_kilobytes():
     noise = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
     kind, data = plot.encode(plot.grid(noise), photo=True)
     assert kind == "image/jpeg"
-    assert len(data) <= KIB_60
+    assert len(data) <= LARGEST
     kind, data = plot.encode(plot.grid(noise), photo=False)
-    assert len(data) <= KIB_60  # a chart that is none is encoded as a photograph
+    assert len(data) <= LARGEST  # a chart that is none is encoded as a photograph
 
 
 def test_a_gallery_shows_each_type_once_with_one_colour_scale(cells, maps):

@@ -332,16 +332,20 @@ def skeleton(method_id: str, name: str, title: str, first: str) -> nbformat.Note
     prose("matters", "무엇이 중요한가", "What matters")
     code(CLAIM)
     prose("fails", "실패하는 사례", "Where it fails")
-    prose("exercises", "연습 문제", "Exercises")
-    code(EXERCISE)
-    code(CHECK)
-    for language, words in (("ko", ("힌트", "풀이")), ("en", ("Hint", "Solution"))):
+    for language, words, heading in (
+        ("ko", ("힌트", "풀이"), "연습 문제"),
+        ("en", ("Hint", "Solution"), "Exercise"),
+    ):
         summaries = [f"{words[0]} {i}" for i in (1, 2, 3)] + [words[1]]
         folded = "\n\n".join(
             f"<details>\n<summary>{summary}</summary>\n\n{MARK}\n\n</details>"
             for summary in summaries
         )
-        cells.append(new_markdown_cell(folded, metadata={"tags": [f"lang-{language}"]}))
+        text = f"## {heading} 1: {MARK}\n\n{MARK}\n\n{folded}"
+        metadata = {"tags": [f"lang-{language}"], "section": "exercise-1"}
+        cells.append(new_markdown_cell(text, metadata=metadata))
+    code(EXERCISE)
+    code(CHECK)
     table = f"| | paper | here |\n|---|---|---|\n| {MARK} | | |"
     prose("smaller", "작게 만든 것", "What was made smaller", table)
     prose("own-data", "내 데이터로", "On your own data")
