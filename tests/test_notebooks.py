@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 import nbformat
+import new_method
 import pytest
+import registry
 import torch
 import trust
 from notebook_loader import Exercises
@@ -165,6 +167,13 @@ def test_cells_are_few_and_short(notebook):
             assert lines <= LONGEST_CELL, f"{notebooks.where(index, cell)} has {lines} lines"
     seen = [c for c in notebook.cells if "lang-ko" not in c.metadata.get("tags", [])]
     assert FEWEST_CELLS <= len(seen) <= MOST_CELLS
+
+
+def test_the_first_cell_names_the_paper_as_the_registry_has_it(path, notebook):
+    known = registry.load(ROOT / "book/methods.yml", bibliography=ROOT / "book/references.bib")
+    method = known.methods[method_id(path)]
+    title = new_method.title_source(method, known.reference(method))
+    assert notebook.cells[0].source.startswith(title)
 
 
 def test_every_exercise_is_a_section_of_its_own_with_three_hints_and_a_solution(path, notebook):

@@ -55,7 +55,6 @@ def new_method(method_id: str, *, root: Path = ROOT) -> list[Path]:
     if method.written:
         raise NewMethodError(f"{method_id} is written already; to begin anew set status: planned")
     reference = known.reference(method)
-    title = reference.title if reference else method.name
     family = known.family(method.family)
     texts: dict[Path, str] = {}
     for language in ("ko", "en"):
@@ -76,7 +75,7 @@ def new_method(method_id: str, *, root: Path = ROOT) -> list[Path]:
         file.write_text(text, encoding="utf-8", newline="\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     first = colab_cell.first_cell(colab_cell.version(root), colab_cell.repository(root))
-    notebooks.write(skeleton(method_id, method.name, title, first), path)
+    notebooks.write(skeleton(method_id, title_source(method, reference), first), path)
     return [*texts, path]
 
 
@@ -301,9 +300,20 @@ exercises.check(
 ALT = {"alt-ko": f"{MARK}: 그림 설명", "alt-en": f"{MARK}: what the figure shows"}
 
 
-def skeleton(method_id: str, name: str, title: str, first: str) -> nbformat.NotebookNode:
+def title_source(method: registry.Method, reference: registry.Reference | None) -> str:
+    """The notebook's first cell: name, paper, and where to read it, as the registry has them."""
+    if reference is None:
+        return f"# {method.name}"
+    paper = f"{', '.join(reference.authors)}: *{reference.title}*, {reference.year}."
+    if link := reference.link:
+        shown = f"arXiv:{reference.arxiv}" if reference.arxiv else link.split("://")[1]
+        paper += f" [{shown}]({link})"
+    return f"# {method.name}\n\n{paper}"
+
+
+def skeleton(method_id: str, title: str, first: str) -> nbformat.NotebookNode:
     """A notebook with every section; it runs, with a stand-in where the method will be."""
-    cells = [new_markdown_cell(f"# {name}\n\n{title}")]
+    cells = [new_markdown_cell(title)]
 
     def prose(slug: str, korean: str, english: str, text: str = MARK) -> None:
         for language, heading in (("ko", korean), ("en", english)):
