@@ -314,6 +314,19 @@ def test_python_and_browser_split_and_stem_alike() -> None:
     ]
 
 
+def test_cells_that_only_prepare_are_folded() -> None:
+    cells = [
+        {"cell_type": "code", "metadata": {}, "source": "# Set-up. In Colab this installs"},
+        {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "seed = 0"},
+        {"cell_type": "code", "metadata": {"tags": ["expect"]}, "source": ["expect = {}"]},
+        {"cell_type": "code", "metadata": {}, "source": 'run = report.start("a/b")'},
+        {"cell_type": "code", "metadata": {}, "source": "run.measure(x)"},
+    ]
+    notebook_source.localize({"cells": cells}, "notebooks/a/b", "ko")
+    folded = ["hide-input" in cell["metadata"].get("tags", []) for cell in cells]
+    assert folded == [True, False, True, True, False]
+
+
 def test_a_notebook_figure_without_text_and_a_section_without_heading_are_reported() -> None:
     notebook = sample_book.notebook()
     del notebook["cells"][3]["metadata"]["alt-en"]

@@ -72,6 +72,9 @@ WORDS = {
     "not available": ("측정 불가: {}", "not available: {}"),
     "baseline": ("기준 방법: {}", "Baseline: {}"),
     "twin": ("학습되지 않은 쌍둥이: {}", "Untrained twin: {}"),
+    "twin of": ("{}의 학습되지 않은 쌍둥이", "Untrained twin of {}"),
+    "mean grey": ("평균 밝기", "mean grey"),
+    "thumbnail nearest neighbour": ("축소 이미지의 최근접 이웃", "thumbnail nearest neighbour"),
     "dataset": ("데이터셋", "Data set"),
     "data line": (
         "학습에 정상 이미지 {train}장, 테스트에 {test}장",
@@ -290,6 +293,10 @@ class BookDirective(SphinxDirective):
     def say(self, name: str, *values: object, **named: object) -> str:
         """A word of the interface in the page's language."""
         return say(name, self.language, *values, **named)
+
+    def baseline(self, name: str) -> str:
+        """The label of a baseline, by the name that the record gives it."""
+        return self.say("baseline", self.say(name) if name in WORDS else name)
 
     def load(self) -> registry.Registry:
         """The registry; the page is drawn anew when its files change."""

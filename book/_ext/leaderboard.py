@@ -58,14 +58,14 @@ class Leaderboard(BookDirective):
                 lines.append((-1.0, "", self.line("–", [self.to_method(method)], record)))
             twin = record.get("twin")
             if twin and twin["image_auroc"] is not None:
-                title = f"{method.title(self.language)} – {self.say('twin', twin['name'])}"
+                title = self.say("twin of", method.title(self.language))
                 lines.append(self.plain(title, twin["image_auroc"]))
         trivial: dict[str, float] = {}
         for _, record in entries:
             for name, value in record.get("baselines", {}).items():
                 if value is not None:
                     trivial.setdefault(name, value)
-        lines += [self.plain(self.say("baseline", n), v) for n, v in trivial.items()]
+        lines += [self.plain(self.baseline(n), v) for n, v in trivial.items()]
         lines.sort(key=lambda item: -item[0])
         head = [self.say("rank"), self.say("method"), self.say("image_auroc"), ""]
         head += [self.say(key) for key in COLUMNS]

@@ -71,7 +71,7 @@ class Measured(BookDirective):
             kinds.append("")
         for name, value in record.get("baselines", {}).items():
             band = bands.get(f"baseline {name}")
-            rows.append([self.say("baseline", name), number(value), self.judged(value, band)])
+            rows.append([self.baseline(name), number(value), self.judged(value, band)])
             kinds.append("book-baseline")
         if twin := record.get("twin"):
             value, band = twin["image_auroc"], bands.get(f"untrained twin, {twin['name']}")

@@ -2,7 +2,8 @@
 
 Prose cells come twice, tagged `lang-ko` and `lang-en`: the other language's cells are dropped. A
 cell with metadata `section` gets the label `<family>-<method>-nb-<section>` before its heading, the
-same in both languages. A code cell's `alt-ko` or `alt-en` becomes the text of its figures.
+same in both languages. A code cell's `alt-ko` or `alt-en` becomes the text of its figures. Cells
+that only prepare (installing, expected bands, passing the settings on) are folded.
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ def has_figure(cell: dict[str, Any]) -> bool:
         mime.startswith("image/")
         for output in cell.get("outputs", [])
         for mime in output.get("data", {})
+    )
+
+
+def prepares(cell: dict[str, Any]) -> bool:
+    """Say whether a code cell is the same in every notebook and teaches nothing of the method."""
+    source = "".join(cell["source"])
+    return cell["cell_type"] == "code" and (
+        "expect" in cell["metadata"].get("tags", [])
+        or source.startswith("# Set-up.")
+        or "report.start(" in source
     )
 
 
@@ -68,6 +79,8 @@ def localize(notebook: dict[str, Any], docname: str, language: str) -> list[str]
                     f"cell {number}: section {section!r} stands on a cell without heading"
                 )
             cell["source"] = labelled or source
+        if prepares(cell):
+            metadata["tags"] = [*metadata.get("tags", []), "hide-input"]
         if has_figure(cell):
             alt = metadata.get(f"alt-{language}")
             if alt:
