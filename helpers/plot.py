@@ -141,7 +141,7 @@ def gallery(
     Args:
         test: N test images.
         maps: (N, H, W) finite anomaly maps.
-        index: which images, at most 8; by default six, of as many types as possible.
+        index: which images, at most 8; by default four, of as many types as possible.
         title: above the figure.
 
     Returns:
@@ -158,7 +158,7 @@ def gallery(
         raise ValueError(f"maps must have shape {test.masks.shape}, found {maps.shape}")
     if not np.isfinite(maps).all():
         raise ValueError("maps hold NaN or infinite values; they cannot be drawn")
-    chosen = _of_each_type(test.types, 6) if index is None else [int(i) for i in index]
+    chosen = _of_each_type(test.types, 4) if index is None else [int(i) for i in index]
     if not 0 < len(chosen) <= 8:
         raise ValueError(f"a gallery shows 1 to 8 images, found {len(chosen)}")
     low, high = (float(v) for v in np.percentile(maps, (0.5, 99.5)))
