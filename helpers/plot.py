@@ -37,7 +37,7 @@ def show(fig: "Figure", *, photo: bool = False) -> None:
     """Display a figure as one small PNG or JPEG and close it; outside IPython only close it.
 
     A chart becomes a PNG of 256 colours, a photo grid a JPEG of quality 85. What would be larger
-    than 40 KB is encoded again as a JPEG of lower quality, at last of half the size.
+    than 40 KB is encoded again as a JPEG of lower quality, at last of a smaller size.
 
     Args:
         fig: the figure. Its title, or that of its first titled axes, is the text alternative.
@@ -425,8 +425,9 @@ def _encodings(drawn: io.BytesIO, photo: bool) -> Iterator[tuple[str, bytes]]:
         few = image.quantize(256, dither=Image.Dither.NONE)
         few.save(out, "PNG", optimize=True)
         yield "image/png", out.getvalue()
-    for quality, fine, share in ((85, 0, 1), (85, 2, 1), (75, 2, 1), (60, 2, 1), (60, 2, 2)):
+    sizes = ((85, 0, 1.0), (85, 2, 1.0), (75, 2, 1.0), (60, 2, 1.0), (60, 2, 0.75), (60, 2, 0.5))
+    for quality, fine, share in sizes:
         out = io.BytesIO()
-        small = image.reduce(share)
+        small = image.resize((round(image.width * share), round(image.height * share)))
         small.save(out, "JPEG", quality=quality, subsampling=fine, optimize=True)
         yield "image/jpeg", out.getvalue()
