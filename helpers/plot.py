@@ -191,7 +191,7 @@ def gallery(
             heat = ((maps[i] - low) / (high - low)).clip(0, 1)
             opaque = 0.8 * heat[..., None] ** 2
             mixed = test.images[i] / 255 * (1 - opaque) + colormaps[HEAT](heat)[..., :3] * opaque
-            _image(column[3], mixed)
+            _image(column[3], mixed.clip(0, 1))  # rounding may leave the range, with a warning
             _outline(column[3], test.masks[i])
         for ax in axes.flat:
             ax.set(xticks=[], yticks=[])

@@ -1,6 +1,7 @@
 """helpers.plot: small files that decode, stable text, legible type, one colour scale."""
 
 import base64
+import dataclasses
 import io
 import re
 import warnings
@@ -184,6 +185,12 @@ def test_a_gallery_shows_each_type_once_with_one_colour_scale(cells, maps):
     assert [[t.get_text() for t in ax.texts] for ax in axes[1]] == [[], ["no mask"], [], [], [], []]
     outlined = [bool(ax.collections) for ax in axes[3]]
     assert outlined == [False, False, True, True, True, True]
+
+
+def test_a_gallery_of_a_part_on_a_white_background_is_drawn_without_a_warning(cells, maps, caplog):
+    white = dataclasses.replace(cells, images=np.full_like(cells.images, 255))
+    plot.encode(plot.gallery(white, maps), photo=True)
+    assert not caplog.records
 
 
 def test_the_default_gallery_takes_turns_among_the_types(cells, maps):
