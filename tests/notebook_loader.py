@@ -18,7 +18,6 @@ import contextlib
 import io
 import re
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -83,10 +82,11 @@ class Exercises:
         found = {m[1]: b for b in blocks if (m := re.search(r"^def (\w+)", b, re.MULTILINE))}
         code = [c.source for c in cells if c.cell_type == "code"]
         self._checks: dict[str, str] = {}
-        for stub, check in pairwise(code):
+        for at, stub in enumerate(code):
             name = re.search(r"^def (\w+)", stub, re.MULTILINE)
-            if "exercises.check(" in check and name and name[1] in found:
-                self._checks[name[1]] = check
+            if name and name[1] in found and "exercises.check(" not in stub:
+                checks = [c for c in code[at + 1 : at + 3] if "exercises.check(" in c]
+                self._checks |= {name[1]: checks[0]} if checks else {}
         self.names = list(self._checks)
         self.sources = {name: found[name] for name in self.names}
 
