@@ -198,3 +198,13 @@ def test_a_wrong_answer_is_told_what_is_wrong(exercises, number):
 def test_the_messages_for_wrong_answers_differ(exercises):
     said = [exercises.verdict(name, answer) for name, answer, _ in WRONG]
     assert len(set(said)) == len(said)
+
+
+def test_distances_from_the_neighbour_instead_of_the_test_patch_are_not_right(exercises):
+    def answer(m_test, memory_bank, b):
+        d = np.linalg.norm(memory_bank - m_test, axis=1)
+        gaps = np.sort(np.linalg.norm(memory_bank - memory_bank[d.argmin()], axis=1))[:b]
+        exponents = d.min() + gaps  # a detour over m*
+        return d.min() * (1 - np.exp(d.min() - np.logaddexp.reduce(exponents)))
+
+    assert exercises.verdict("reweighted_score", answer).startswith("[!]")
