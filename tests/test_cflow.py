@@ -1,14 +1,12 @@
 """CFLOW-AD's notebook: its equations hold and are guarded, its exercises tell right from wrong."""
 
 import math
-import re
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from notebook_loader import definitions
+from notebook_loader import Exercises, definitions
 from scipy.stats import multivariate_normal
 
 PATH = Path(__file__).resolve().parents[1] / "notebooks" / "distribution_map" / "cflow.ipynb"
@@ -19,19 +17,9 @@ def cflow():
     return definitions(PATH)
 
 
-def solutions() -> dict[str, str]:
-    """Name of the function -> its folded solution."""
-    cells = nbformat.read(PATH, as_version=4).cells
-    english = [c.source for c in cells if "lang-en" in c.metadata.get("tags", [])]
-    blocks = re.findall(r"```python\n(def .*?)```", "\n".join(english), re.DOTALL)
-    return {re.search(r"def (\w+)", block)[1]: block for block in blocks}
-
-
-def solved(module, name: str):
-    """The folded solution, executed among the notebook's definitions."""
-    space = dict(module.__dict__)
-    exec(solutions()[name], space)
-    return space[name]
+@pytest.fixture(scope="module")
+def exercises():
+    return Exercises(PATH)
 
 
 # --- the equations ------------------------------------------------------------------------------
@@ -215,6 +203,8 @@ def test_an_image_is_moved_by_a_sixteenth(cflow):
 
 # --- the exercises ------------------------------------------------------------------------------
 
+NAMES = ("joint_score", "coupling")
+
 
 def joint_by_loop(log_p):
     return np.array([-sum(log_p[j, p] for j in range(len(log_p))) for p in range(log_p.shape[1])])
@@ -236,27 +226,7 @@ def coupled(*, half=0, limit=True, power=1.0, summed=True, shift=True):
     return answer
 
 
-CHECKS = {"joint_score": "check_joint", "coupling": "check_coupling"}
-
-
-def line(module, name, answer, capsys) -> str:
-    capsys.readouterr()
-    getattr(module, CHECKS[name])(answer)
-    return capsys.readouterr().out.strip()
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_a_stub_is_not_attempted_and_the_folded_solution_is_right(cflow, name, capsys):
-    assert line(cflow, name, getattr(cflow, name), capsys).endswith("not attempted yet")
-    assert line(cflow, name, solved(cflow, name), capsys).startswith("[x]")
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_another_right_answer_is_right(cflow, name, capsys):
-    other = {"joint_score": joint_by_loop, "coupling": coupled()}
-    assert line(cflow, name, other[name], capsys).startswith("[x]")
-
-
+OTHERS = {"joint_score": joint_by_loop, "coupling": coupled()}
 WRONG = [
     ("joint_score", lambda p: p.sum(axis=0), "low means anomalous"),
     ("joint_score", lambda p: len(p) - np.exp(p - p.max()).sum(axis=0), "must cancel"),
@@ -270,13 +240,22 @@ WRONG = [
 ]
 
 
+def test_these_are_the_exercises(exercises):
+    assert exercises.names == list(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_right_answer_is_right(exercises, name):
+    assert exercises.verdict(name, OTHERS[name]).startswith("[x]")
+
+
 @pytest.mark.parametrize("number", range(len(WRONG)))
-def test_a_wrong_answer_is_told_what_is_wrong(cflow, number, capsys):
+def test_a_wrong_answer_is_told_what_is_wrong(exercises, number):
     name, answer, message = WRONG[number]
-    said = line(cflow, name, answer, capsys)
-    assert said.startswith("[!]") and message in said, said
+    said = exercises.verdict(name, answer)
+    assert said.startswith("[!]") and message in said
 
 
-def test_the_messages_for_wrong_answers_differ(cflow, capsys):
-    said = [line(cflow, name, answer, capsys) for name, answer, _ in WRONG]
+def test_the_messages_for_wrong_answers_differ(exercises):
+    said = [exercises.verdict(name, answer) for name, answer, _ in WRONG]
     assert len(set(said)) == len(said)

@@ -1,14 +1,12 @@
 """DifferNet's notebook: its equations hold and are guarded, its exercises tell right from wrong."""
 
-import re
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from notebook_loader import definitions
+from notebook_loader import Exercises, definitions
 from scipy.ndimage import gaussian_filter
 from sklearn.covariance import ledoit_wolf
 
@@ -20,6 +18,11 @@ def differnet():
     return definitions(PATH)
 
 
+@pytest.fixture(scope="module")
+def exercises():
+    return Exercises(PATH)
+
+
 def small_flow(module, rows=None, seed=0, blocks=3, alpha=1.5, larger=2):
     """A flow of double precision whose weights are far from the almost linear start."""
     torch.manual_seed(seed)
@@ -28,21 +31,6 @@ def small_flow(module, rows=None, seed=0, blocks=3, alpha=1.5, larger=2):
     for weight in flow.parameters():
         weight.data *= larger
     return flow.requires_grad_(False), rows
-
-
-def solutions() -> dict[str, str]:
-    """Name of the function -> its folded solution."""
-    cells = nbformat.read(PATH, as_version=4).cells
-    english = [c.source for c in cells if "lang-en" in c.metadata.get("tags", [])]
-    blocks = re.findall(r"```python\n(.*?)```", "\n".join(english), re.DOTALL)
-    return {re.search(r"def (\w+)", block)[1]: block for block in blocks if "def " in block}
-
-
-def solved(module, name: str):
-    """The folded solution, executed among the notebook's definitions."""
-    space = dict(module.__dict__)
-    exec(solutions()[name], space)
-    return space[name]
 
 
 # --- the equations ------------------------------------------------------------------------------
@@ -216,23 +204,7 @@ def test_training_lowers_the_loss_and_repeats_with_its_seed(differnet):
 
 # --- the exercises ------------------------------------------------------------------------------
 
-ATTEMPTS = {"unit_slope_clamp": 1, "undo_coupling": 2, "combine": 3}
-
-
-def line(name, answer, capsys) -> str:
-    """What the notebook's check cell says about an answer."""
-    cells = nbformat.read(PATH, as_version=4).cells
-    check = next(c.source for c in cells if f'"{ATTEMPTS[name]} {name}",' in c.source)
-    space = dict(definitions(PATH).__dict__) | {name: answer}
-    capsys.readouterr()
-    exec(check, space)
-    return capsys.readouterr().out.strip()
-
-
-@pytest.mark.parametrize("name", ATTEMPTS)
-def test_a_stub_is_not_attempted_and_the_folded_solution_is_right(differnet, name, capsys):
-    assert line(name, getattr(differnet, name), capsys).endswith("not attempted yet")
-    assert line(name, solved(differnet, name), capsys).startswith("[x]")
+NAMES = ("unit_slope_clamp", "undo_coupling", "combine")
 
 
 def clamp_by_torch(s, alpha):
@@ -276,7 +248,7 @@ def combined(turn=-1, first_abs=False, square_last=True, smooth=True):
     return answer
 
 
-RIGHT = {"unit_slope_clamp": clamp_by_torch, "undo_coupling": undo(), "combine": combined()}
+OTHERS = {"unit_slope_clamp": clamp_by_torch, "undo_coupling": undo(), "combine": combined()}
 WRONG = [
     ("unit_slope_clamp", lambda s, a: a * np.arctan(s / a), "below -3"),
     ("unit_slope_clamp", lambda s, a: 2 * a / np.pi * np.arctan(s / a), "the slope at 0"),
@@ -294,18 +266,22 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("name", ATTEMPTS)
-def test_another_right_answer_is_right(name, capsys):
-    assert line(name, RIGHT[name], capsys).startswith("[x]")
+def test_these_are_the_exercises(exercises):
+    assert exercises.names == list(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_right_answer_is_right(exercises, name):
+    assert exercises.verdict(name, OTHERS[name]).startswith("[x]")
 
 
 @pytest.mark.parametrize("number", range(len(WRONG)))
-def test_a_wrong_answer_is_told_what_is_wrong(number, capsys):
+def test_a_wrong_answer_is_told_what_is_wrong(exercises, number):
     name, answer, message = WRONG[number]
-    said = line(name, answer, capsys)
-    assert said.startswith("[!]") and message in said, said
+    said = exercises.verdict(name, answer)
+    assert said.startswith("[!]") and message in said
 
 
-def test_the_messages_for_wrong_answers_differ(capsys):
-    said = [line(name, answer, capsys) for name, answer, _ in WRONG]
+def test_the_messages_for_wrong_answers_differ(exercises):
+    said = [exercises.verdict(name, answer) for name, answer, _ in WRONG]
     assert len(set(said)) == len(said)

@@ -1,13 +1,11 @@
 """FastFlow's notebook: its equations hold and are guarded, its exercises tell right from wrong."""
 
-import re
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from notebook_loader import definitions
+from notebook_loader import Exercises, definitions
 from scipy.stats import multivariate_normal, norm
 
 PATH = Path(__file__).resolve().parents[1] / "notebooks" / "distribution_map" / "fastflow.ipynb"
@@ -27,19 +25,9 @@ def fastflow():
     return definitions(PATH)
 
 
-def solutions() -> dict[str, str]:
-    """Name of the function -> its folded solution."""
-    cells = nbformat.read(PATH, as_version=4).cells
-    english = [c.source for c in cells if "lang-en" in c.metadata.get("tags", [])]
-    blocks = re.findall(r"```python\n(.*?)```", "\n".join(english), re.DOTALL)
-    return {m[1]: block for block in blocks if (m := re.search(r"def (\w+)", block))}
-
-
-def solved(module, name: str):
-    """The folded solution, executed among the notebook's definitions."""
-    space = dict(module.__dict__)
-    exec(solutions()[name], space)
-    return space[name]
+@pytest.fixture(scope="module")
+def exercises():
+    return Exercises(PATH)
 
 
 def random_map(*shape, seed=0):
@@ -120,12 +108,14 @@ def test_one_by_one_kernels_keep_every_position_to_itself(fastflow):
 
 
 @pytest.mark.parametrize(("kernels", "side"), [((3,), 5), ((3, 3), 9), ((3, 1, 3, 1), 9)])
-def test_three_by_three_kernels_reach_their_receptive_field_and_no_further(fastflow, kernels, side):
+def test_three_by_three_kernels_reach_their_receptive_field_and_no_further(
+    fastflow, exercises, kernels, side
+):
     field = fastflow.influence(shaken(fastflow, 6, kernels, ratio=3.0), 6, 21)
     rows, columns = (field > 1e-6).nonzero().T
     for axis in (rows, columns):
         assert int(axis.max() - axis.min()) + 1 == side
-    assert solved(fastflow, "reach")(kernels) == side
+    assert exercises.solution("reach")(kernels) == side
 
 
 def test_every_channel_is_changed_once_in_two_steps(fastflow):
@@ -220,19 +210,7 @@ def test_the_gaussian_is_the_mahalanobis_distance_of_all_positions(fastflow):
 
 # --- the exercises ------------------------------------------------------------------------------
 
-CHECKS = {"map_value": "check_map_value", "reach": "check_reach", "couple": "check_couple"}
-
-
-def line(fastflow, name, answer, capsys) -> str:
-    capsys.readouterr()
-    getattr(fastflow, CHECKS[name])(answer)
-    return capsys.readouterr().out.strip()
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_a_stub_is_not_attempted_and_the_folded_solution_is_right(fastflow, name, capsys):
-    assert line(fastflow, name, getattr(fastflow, name), capsys).endswith("not attempted yet")
-    assert line(fastflow, name, solved(fastflow, name), capsys).startswith("[x]")
+NAMES = ("map_value", "reach", "couple")
 
 
 def map_by_loop(z):
@@ -265,12 +243,7 @@ def couple(*, keep=True, bounded=True, shifted=True, counted="sum"):
     return answer
 
 
-@pytest.mark.parametrize("name", CHECKS)
-def test_another_right_answer_is_right(fastflow, name, capsys):
-    other = {"map_value": map_by_loop, "reach": reach_by_trying, "couple": couple()}
-    assert line(fastflow, name, other[name], capsys).startswith("[x]")
-
-
+OTHERS = {"map_value": map_by_loop, "reach": reach_by_trying, "couple": couple()}
 WRONG = [
     ("map_value", lambda z: -np.exp(-0.5 * (z**2).sum(axis=0)), "same channels twice"),
     ("map_value", lambda z: np.exp(-0.5 * (z**2).mean(axis=0)), "most normal value"),
@@ -289,12 +262,22 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "answer", "message"), WRONG)
-def test_a_wrong_answer_is_told_what_is_wrong(fastflow, name, answer, message, capsys):
-    said = line(fastflow, name, answer, capsys)
+def test_these_are_the_exercises(exercises):
+    assert exercises.names == list(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_right_answer_is_right(exercises, name):
+    assert exercises.verdict(name, OTHERS[name]).startswith("[x]")
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_a_wrong_answer_is_told_what_is_wrong(exercises, number):
+    name, answer, message = WRONG[number]
+    said = exercises.verdict(name, answer)
     assert said.startswith("[!]") and message in said
 
 
-def test_the_messages_for_wrong_answers_differ(fastflow, capsys):
-    said = [line(fastflow, name, answer, capsys) for name, answer, _ in WRONG]
+def test_the_messages_for_wrong_answers_differ(exercises):
+    said = [exercises.verdict(name, answer) for name, answer, _ in WRONG]
     assert len(set(said)) == len(said)

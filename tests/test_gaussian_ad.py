@@ -1,13 +1,11 @@
 """Gaussian-AD's notebook: its equations hold, its exercises tell right from wrong."""
 
-import re
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from notebook_loader import definitions
+from notebook_loader import Exercises, definitions
 from scipy.spatial.distance import mahalanobis
 from scipy.stats import chi2
 from sklearn.covariance import LedoitWolf
@@ -21,25 +19,15 @@ def notebook():
     return definitions(PATH)
 
 
+@pytest.fixture(scope="module")
+def exercises():
+    return Exercises(PATH)
+
+
 def clouds(n, d, seed=0):
     """(n, d) correlated features, far from the origin."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + 5
-
-
-def solutions() -> dict[str, str]:
-    """Name of the function -> its folded solution."""
-    cells = nbformat.read(PATH, as_version=4).cells
-    english = [c.source for c in cells if "lang-en" in c.metadata.get("tags", [])]
-    blocks = re.findall(r"```python\n(.*?)```", "\n".join(english), re.DOTALL)
-    return {m[1]: block for block in blocks if (m := re.search(r"def (\w+)", block))}
-
-
-def solved(module, name: str):
-    """The folded solution, executed among the notebook's definitions."""
-    space = dict(module.__dict__)
-    exec(solutions()[name], space)
-    return space[name]
 
 
 # --- the equations ------------------------------------------------------------------------------
@@ -194,6 +182,8 @@ def test_a_square_darkens_its_place_in_a_copy(notebook):
 
 # --- the exercises ------------------------------------------------------------------------------
 
+NAMES = ("standardised_distance", "out_of_fold")
+
 
 def one_by_one(notebook):
     def answer(features, folds):
@@ -225,28 +215,17 @@ def folded(notebook, pick=lambda folds, fold: folds != fold, ordered=True):
     return answer
 
 
-CHECKS = {"standardised_distance": "check_standardised", "out_of_fold": "check_out_of_fold"}
+def test_these_are_the_exercises(exercises):
+    assert exercises.names == list(NAMES)
 
 
-def line(notebook, name, answer, capsys) -> str:
-    capsys.readouterr()
-    getattr(notebook, CHECKS[name])(answer)
-    return capsys.readouterr().out.strip()
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_a_stub_is_not_attempted_and_the_folded_solution_is_right(notebook, name, capsys):
-    assert line(notebook, name, getattr(notebook, name), capsys).endswith("not attempted yet")
-    assert line(notebook, name, solved(notebook, name), capsys).startswith("[x]")
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_another_right_answer_is_right(notebook, name, capsys):
+@pytest.mark.parametrize("name", NAMES)
+def test_another_right_answer_is_right(notebook, exercises, name):
     other = {
         "standardised_distance": lambda x, m, v: np.linalg.norm((x - m) / np.sqrt(v), axis=1),
         "out_of_fold": one_by_one(notebook),
     }
-    assert line(notebook, name, other[name], capsys).startswith("[x]")
+    assert exercises.verdict(name, other[name]).startswith("[x]")
 
 
 def wrong_answers(notebook):
@@ -271,12 +250,12 @@ def wrong_answers(notebook):
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_a_wrong_answer_is_told_what_is_wrong(notebook, number, capsys):
+def test_a_wrong_answer_is_told_what_is_wrong(notebook, exercises, number):
     name, answer, message = wrong_answers(notebook)[number]
-    said = line(notebook, name, answer, capsys)
-    assert said.startswith("[!]") and message in said, said
+    said = exercises.verdict(name, answer)
+    assert said.startswith("[!]") and message in said
 
 
-def test_the_messages_for_wrong_answers_differ(notebook, capsys):
-    said = [line(notebook, name, answer, capsys) for name, answer, _ in wrong_answers(notebook)]
+def test_the_messages_for_wrong_answers_differ(notebook, exercises):
+    said = [exercises.verdict(name, answer) for name, answer, _ in wrong_answers(notebook)]
     assert len(set(said)) == len(said)

@@ -1,14 +1,12 @@
 """PaDiM's notebook: its equations hold and are guarded, its exercises tell right from wrong."""
 
-import re
 import time
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from notebook_loader import definitions
+from notebook_loader import Exercises, definitions
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import mahalanobis
 
@@ -22,27 +20,17 @@ def padim():
     return definitions(PATH)
 
 
+@pytest.fixture(scope="module")
+def exercises():
+    return Exercises(PATH)
+
+
 @pytest.fixture
 def patches():
     """(12, 4, 3, 5) vectors, correlated, with another mean at every position."""
     rng = np.random.default_rng(1)
     mixed = rng.normal(size=(12, 4, 3, 5)) @ rng.normal(size=(5, 5))
     return torch.tensor(mixed + 3 * rng.normal(size=(4, 3, 5)), dtype=torch.float32)
-
-
-def solutions() -> dict[str, str]:
-    """Name of the function -> its folded solution."""
-    cells = nbformat.read(PATH, as_version=4).cells
-    english = [c.source for c in cells if "lang-en" in c.metadata.get("tags", [])]
-    blocks = re.findall(r"```python\n(.*?)```", "\n".join(english), re.DOTALL)
-    return {m[1]: block for block in blocks if (m := re.search(r"def (\w+)", block))}
-
-
-def solved(module, name: str):
-    """The folded solution, executed among the notebook's definitions."""
-    space = dict(module.__dict__)
-    exec(solutions()[name], space)
-    return space[name]
 
 
 def by_hand(x: np.ndarray, normal: np.ndarray, epsilon: float = 0.01) -> float:
@@ -224,22 +212,7 @@ def test_fitting_and_testing_cost_less_than_half_a_forward_pass(padim):
 
 # --- the exercises ------------------------------------------------------------------------------
 
-
-def checks() -> dict[str, str]:
-    """Name of an exercise's function -> the source of its check cell."""
-    cells = [c.source for c in nbformat.read(PATH, as_version=4).cells if c.cell_type == "code"]
-    found = [c for c in cells if "exercises.check(" in c]
-    return {re.search(r'"\d (\w+)"', source)[1]: source for source in found}
-
-
-CHECKS = checks()
-
-
-def line(module, name, answer, capsys) -> str:
-    """What the check cell prints when `answer` stands in the stub's place."""
-    capsys.readouterr()
-    exec(CHECKS[name], {**module.__dict__, name: answer})
-    return capsys.readouterr().out.strip()
+NAMES = ("largest_d", "running_fit", "distance_from_few")
 
 
 def largest_by_search(available, height, width):
@@ -325,23 +298,22 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_a_stub_is_not_attempted_and_the_folded_solution_is_right(padim, name, capsys):
-    assert line(padim, name, getattr(padim, name), capsys).endswith("not attempted yet")
-    assert line(padim, name, solved(padim, name), capsys).startswith("[x]")
+def test_these_are_the_exercises(exercises):
+    assert exercises.names == list(NAMES)
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_another_right_answer_is_right(padim, name, capsys):
-    assert line(padim, name, OTHERS[name], capsys).startswith("[x]")
+@pytest.mark.parametrize("name", NAMES)
+def test_another_right_answer_is_right(exercises, name):
+    assert exercises.verdict(name, OTHERS[name]).startswith("[x]")
 
 
-@pytest.mark.parametrize(("name", "answer", "message"), WRONG)
-def test_a_wrong_answer_is_told_what_is_wrong(padim, name, answer, message, capsys):
-    said = line(padim, name, answer, capsys)
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_a_wrong_answer_is_told_what_is_wrong(exercises, number):
+    name, answer, message = WRONG[number]
+    said = exercises.verdict(name, answer)
     assert said.startswith("[!]") and message in said
 
 
-def test_the_messages_for_wrong_answers_differ(padim, capsys):
-    said = [line(padim, name, answer, capsys) for name, answer, _ in WRONG]
+def test_the_messages_for_wrong_answers_differ(exercises):
+    said = [exercises.verdict(name, answer) for name, answer, _ in WRONG]
     assert len(set(said)) == len(said)

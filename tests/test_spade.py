@@ -1,13 +1,11 @@
 """SPADE's notebook: both stages hold and are guarded, its exercises tell right from wrong."""
 
-import re
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from notebook_loader import definitions
+from notebook_loader import Exercises, definitions
 from scipy.spatial.distance import cdist
 
 PATH = Path(__file__).resolve().parents[1] / "notebooks" / "memory_bank" / "spade.ipynb"
@@ -18,19 +16,9 @@ def spade():
     return definitions(PATH)
 
 
-def solutions() -> dict[str, str]:
-    """Name of the function -> its folded solution."""
-    cells = nbformat.read(PATH, as_version=4).cells
-    english = [c.source for c in cells if "lang-en" in c.metadata.get("tags", [])]
-    blocks = re.findall(r"```python\n(def .*?)```", "\n".join(english), re.DOTALL)
-    return {re.search(r"def (\w+)", block)[1]: block for block in blocks}
-
-
-def solved(module, name: str):
-    """The folded solution, executed among the notebook's definitions."""
-    space = dict(module.__dict__)
-    exec(solutions()[name], space)
-    return space[name]
+@pytest.fixture(scope="module")
+def exercises():
+    return Exercises(PATH)
 
 
 def case(seed=0, normal=6, test=2, grid=(3, 4), channels=5, pooled=4):
@@ -212,6 +200,8 @@ def test_thinned_maps_put_every_score_in_its_place(spade, grid):
 
 # --- the exercises ------------------------------------------------------------------------------
 
+NAMES = ("leave_one_out", "windowed_scores")
+
 
 def leave_out_by_deleting(squares, k):
     rest = [np.sort(np.delete(row, i))[:k].mean() for i, row in enumerate(squares)]
@@ -257,27 +247,7 @@ def around(gallery, h, w, r):
     return gallery[:, rows[:, None] % height, columns % width]
 
 
-CHECKS = {"leave_one_out": "check_leave_one_out", "windowed_scores": "check_window"}
-
-
-def line(module, name, answer, capsys) -> str:
-    capsys.readouterr()
-    getattr(module, CHECKS[name])(answer)
-    return capsys.readouterr().out.strip()
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_a_stub_is_not_attempted_and_the_folded_solution_is_right(spade, name, capsys):
-    assert line(spade, name, getattr(spade, name), capsys).endswith("not attempted yet")
-    assert line(spade, name, solved(spade, name), capsys).startswith("[x]")
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_another_right_answer_is_right(spade, name, capsys):
-    other = {"leave_one_out": leave_out_by_deleting, "windowed_scores": windowed_by_distance}
-    assert line(spade, name, other[name], capsys).startswith("[x]")
-
-
+OTHERS = {"leave_one_out": leave_out_by_deleting, "windowed_scores": windowed_by_distance}
 WRONG = [
     ("leave_one_out", leave_out(lambda k: slice(k)), "got 0"),
     ("leave_one_out", leave_out(lambda k: slice(1, k + 2)), "the nearest of the others"),
@@ -296,12 +266,22 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "answer", "message"), WRONG)
-def test_a_wrong_answer_is_told_what_is_wrong(spade, name, answer, message, capsys):
-    said = line(spade, name, answer, capsys)
+def test_these_are_the_exercises(exercises):
+    assert exercises.names == list(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_right_answer_is_right(exercises, name):
+    assert exercises.verdict(name, OTHERS[name]).startswith("[x]")
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_a_wrong_answer_is_told_what_is_wrong(exercises, number):
+    name, answer, message = WRONG[number]
+    said = exercises.verdict(name, answer)
     assert said.startswith("[!]") and message in said
 
 
-def test_the_messages_for_wrong_answers_differ(spade, capsys):
-    said = [line(spade, name, answer, capsys) for name, answer, _ in WRONG]
+def test_the_messages_for_wrong_answers_differ(exercises):
+    said = [exercises.verdict(name, answer) for name, answer, _ in WRONG]
     assert len(set(said)) == len(said)
