@@ -161,7 +161,8 @@ def _array(value: Any) -> np.ndarray:
 def _difference(got: Any, right: Any, tol: float, hidden: bool) -> str | None:
     if isinstance(right, tuple):
         if not isinstance(got, tuple) or len(got) != len(right):
-            return f"expected {len(right)} results, got {len(got) if isinstance(got, tuple) else 1}"
+            found = f"{len(got)} of them" if isinstance(got, tuple) else type(got).__name__
+            return f"expected a tuple of {len(right)} results, got {found}"
         for number, pair in enumerate(zip(got, right, strict=True)):
             if problem := _difference(*pair, tol, hidden):
                 return f"result {number}: {problem}"

@@ -490,6 +490,22 @@ def evaluate(
     return Result(values, ranges, missing, counts)
 
 
+def auroc(scores: np.ndarray, test: "ImageSet") -> float | None:
+    """Image AUROC of scores on a test set: the number alone that `evaluate` gives.
+
+    Args:
+        scores: (N,) image scores.
+        test: the N test images; which of them count is said at `evaluate`.
+
+    Returns:
+        The AUROC, or None where the test set has no normal or no anomalous images to rank.
+
+    Raises:
+        ValueError: for scores of a wrong shape or with NaN or infinity.
+    """
+    return evaluate(scores, None, test, intervals=False).values.get("image_auroc")
+
+
 def baselines(train: "ImageSet", test: "ImageSet") -> dict[str, np.ndarray]:
     """Scores of two methods that know nothing; a method worth its cost is clearly above them.
 

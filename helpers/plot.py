@@ -29,7 +29,7 @@ DASHES = ("-", "--", "-.", ":")
 HEAT = "inferno"
 WIDTH = 8.9  # inches, at DPI; 9 with the rim
 DPI = 100
-LIMIT = 40_000  # bytes of one figure; a notebook with six of them stays below 300 KB
+LIMIT = 32_000  # bytes of one figure; six of them and the text stay below 300 KB
 MASK_COLOUR = "#00D0F0"  # on grey images and on inferno alike
 
 
@@ -37,7 +37,7 @@ def show(fig: "Figure", *, photo: bool = False) -> None:
     """Display a figure as one small PNG or JPEG and close it; outside IPython only close it.
 
     A chart becomes a PNG of 256 colours, a photo grid a JPEG of quality 85. What would be larger
-    than 40 KB is encoded again as a JPEG of lower quality, at last of a smaller size.
+    than 32 KB is encoded again as a JPEG of lower quality, at last of a smaller size.
 
     Args:
         fig: the figure. Its title, or that of its first titled axes, is the text alternative.

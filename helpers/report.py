@@ -1,6 +1,6 @@
 """What a notebook prints about its result, and the record that the book's pages are drawn from.
 
-Every measured number is printed by `Run.measure`, `Run.claim` or `Run.report` in one form,
+Every measured number is printed by a method of `Run` in one form,
 ``name ....  0.957  [0.940, 0.974]  in band``: the digits before the bracket may differ a little
 between machines, the band and the verdict may not. The full-precision value goes into the
 output's metadata under the key ``book``.
@@ -78,6 +78,28 @@ class Run:
         """
         line, piece = self._line(name, name, value)
         _publish(line, {"kind": "measure", **piece})
+
+    def share(self, name: str, chosen: np.ndarray) -> None:
+        """Print the share of true entries, and record it with their number.
+
+        One entry more or less is the smallest difference that another machine can make, so the
+        share's band is never narrower than that.
+
+        Args:
+            name: what was measured; the key of its band.
+            chosen: (N,) boolean; for N = 0 the share is "not available".
+
+        Raises:
+            ValueError: for another shape or type.
+        """
+        chosen = np.asarray(chosen)
+        if chosen.ndim != 1 or chosen.dtype != bool:
+            raise ValueError(
+                f"{name}: a share needs booleans of shape (N,), "
+                f"found {chosen.dtype} of shape {chosen.shape}"
+            )
+        line, piece = self._line(name, name, float(chosen.mean()) if len(chosen) else None)
+        _publish(line, {"kind": "measure", **piece, "of": len(chosen)})
 
     def claim(self, name: str, difference: Difference | None, *, at_least: float) -> None:
         """Judge one claim by a rule and print the verdict, whatever it is.

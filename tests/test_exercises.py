@@ -171,7 +171,9 @@ def test_several_results_are_compared_one_by_one(capsys):
     assert line(capsys, mean_and_cov, right) == "[x] 2 scores: correct"
     biased = line(capsys, lambda x: (x.mean(axis=0), np.cov(x.T, bias=True)), right)
     assert biased.startswith("[!] 2 scores: result 1: expected ")
-    assert line(capsys, lambda x: x.mean(axis=0), right).endswith("expected 2 results, got 1")
+    assert line(capsys, lambda x: x.mean(axis=0), right).endswith(
+        "expected a tuple of 2 results, got ndarray"
+    )
 
 
 @pytest.mark.parametrize(

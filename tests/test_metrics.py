@@ -369,6 +369,14 @@ def test_evaluate_ranks_real_images_and_measures_pixels_where_the_mask_is_exact(
     assert metrics.evaluate(scores, maps, test, intervals=False).intervals == {}
 
 
+def test_auroc_is_the_number_that_evaluate_gives_or_none():
+    test, scores = image_set("nnddrr"), np.array([0.1, 0.6, 0.4, 0.9, 0.0, 0.0])
+    assert metrics.auroc(scores, test) == pytest.approx(0.75)
+    assert metrics.auroc(scores[:2], image_set("nn")) is None
+    with pytest.raises(ValueError, match="scores"):
+        metrics.auroc(scores[:3], test)
+
+
 def test_evaluate_ranks_rendered_defects_if_there_are_no_real_ones_and_says_so():
     test = image_set("nnnrrr")
     result = metrics.evaluate(np.arange(6.0), random_maps(test.masks), test)

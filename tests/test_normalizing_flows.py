@@ -195,7 +195,7 @@ def test_pooled_features_are_means_over_parts(flows):
     class Network:
         device = torch.device("cpu")
 
-        def features(self, images, batch_size):
+        def features(self, images):
             return [torch.arange(16.0).view(1, 1, 4, 4), torch.ones(1, 2, 2, 2)]
 
     parts = flows.pooled(Network(), None, 2)

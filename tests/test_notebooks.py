@@ -202,6 +202,12 @@ def test_the_folded_solutions_are_right_and_the_stubs_are_untouched(path):
         assert exercises.verdict(name, exercises.solution(name)).startswith("[x]")
 
 
+def test_it_ends_with_three_things_to_take_away_in_both_languages(notebook):
+    for cell, heading in zip(notebook.cells[-2:], ("정리", "To take away"), strict=True):
+        ending = cell.source.split(f"\n\n**{heading}**\n\n")[1]
+        assert re.fullmatch(r"(- .+\n?){3}", ending)
+
+
 def test_nothing_is_left_to_write(path):
     method = method_id(path)
     pages = [ROOT / "book" / f"{method}.{language}.md" for language in ("ko", "en")]

@@ -72,6 +72,22 @@ def test_the_device_is_no_setting_of_the_method(capsys):
     assert "settings: the defaults" in capsys.readouterr().out
 
 
+def test_a_share_remembers_of_how_many_it_is(capsys, monkeypatch):
+    run, pieces = start(), []
+    monkeypatch.setattr(report, "_publish", lambda line, piece: pieces.append((line, piece)))
+    run.share("share", np.array([True, False]))
+    run.share("nobody", np.zeros(0, bool))
+    (line, two), (nothing, none) = pieces
+    assert (two["kind"], two["value"], two["of"]) == ("measure", 0.5, 2)
+    assert line.endswith("0.500  [0.496, 0.500]  in band")
+    assert (none["value"], none["of"]) == (None, 0)
+    assert "not available" in nothing
+    with pytest.raises(
+        ValueError, match=r"booleans of shape \(N,\), found float64 of shape \(2,\)"
+    ):
+        run.share("share", np.array([0.2, 0.8]))
+
+
 def test_a_missing_number_is_named_and_a_nan_is_refused(capsys):
     run = start()
     run.measure("image_auroc", None)

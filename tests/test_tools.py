@@ -113,6 +113,17 @@ def test_a_band_is_the_range_widened_within_limits(values, expected):
     assert high - low <= 2 * notebooks.WIDEST + 0.0011
 
 
+def test_the_band_of_a_share_is_never_narrower_than_one_of_what_it_counts():
+    assert notebooks.band("share", [0.76] * 5, 1 / 100) == (0.75, 0.77)
+    assert notebooks.band("share", [0.5] * 5, 1 / 8) == (0.47, 0.53)  # nor wider than any band
+    path = notebooks.find(["memory_bank/spade"])[0]
+    stored = notebooks.read(path)
+    assert notebooks.steps(stored)["rendered defects found by both"] == 1 / 60
+    for name, step in notebooks.steps(stored).items():
+        low, high = notebooks.expected(stored)["bands"][name]
+        assert (high - low) / 2 >= min(step, notebooks.WIDEST) - 1e-9
+
+
 def test_a_number_that_some_seeds_do_not_have_gets_no_band():
     with pytest.raises(NotebookError, match=r"'share' has no value for some seeds: 0\.5000, none"):
         notebooks.band("share", [0.5, None, 0.5, 0.5, 0.5])

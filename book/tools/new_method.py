@@ -270,9 +270,8 @@ print(f"scores {scores.shape}, maps {maps.shape}")"""
 
 RESULT = """\
 result = metrics.evaluate(scores, maps, test)
-ranked = metrics.baselines(fit, test)
-simple = {name: metrics.evaluate(s, None, test, intervals=False) for name, s in ranked.items()}
-aurocs = {name: r.values.get("image_auroc") for name, r in simple.items()}
+simple = metrics.baselines(fit, test)
+aurocs = {name: metrics.auroc(values, test) for name, values in simple.items()}
 run.report(result, train=fit, test=test, threshold=threshold, baselines=aurocs)
 run.save_scores(test, scores, threshold=threshold)"""
 
@@ -280,7 +279,7 @@ GALLERY = """\
 plot.show(plot.gallery(test, maps), photo=True)"""
 
 CLAIM = """\
-difference = metrics.compare(test, scores, ranked["mean grey"])
+difference = metrics.compare(test, scores, simple["mean grey"])
 run.claim("TODO(author)", difference, at_least=0.0)"""
 
 EXERCISE = """\
@@ -358,7 +357,14 @@ def skeleton(method_id: str, title: str, first: str) -> nbformat.NotebookNode:
     code(CHECK)
     table = f"| | paper | here |\n|---|---|---|\n| {MARK} | | |"
     prose("smaller", "작게 만든 것", "What was made smaller", table)
-    prose("own-data", "내 데이터로", "On your own data")
+    for language, heading, ending in (
+        ("ko", "내 데이터로", "정리"),
+        ("en", "On your own data", "To take away"),
+    ):
+        bullets = "\n".join([f"- {MARK}"] * 3)
+        text = f"## {heading}\n\n{MARK}\n\n**{ending}**\n\n{bullets}"
+        metadata = {"tags": [f"lang-{language}"], "section": "own-data"}
+        cells.append(new_markdown_cell(text, metadata=metadata))
     notebook = new_notebook(cells=cells, metadata=notebooks.METADATA)
     for number, cell in enumerate(notebook.cells):  # stable, so that a layout can be compared
         cell.id = f"cell-{number:02d}"

@@ -5,7 +5,8 @@
     python book/tools/notebooks.py bench [NOTEBOOK ...]   time, memory and size against the budget
 
 A NOTEBOOK is a method id (memory_bank/patchcore), a file or a folder; none means all of them.
-BOOK_THREADS (default 1) is the number of threads each notebook computes with.
+BOOK_THREADS is the number of threads each notebook computes with; by default 1, so that two can
+run side by side, and for bench all cores, as where a reader runs one notebook.
 """
 
 import argparse
@@ -153,6 +154,11 @@ def measured(notebook: nbformat.NotebookNode) -> dict[str, float | None]:
             difference = piece["difference"]
             values[f"claim {piece['id']}"] = None if difference is None else difference["value"]
     return values
+
+
+def steps(notebook: nbformat.NotebookNode) -> dict[str, float]:
+    """The smallest change of each measured share, 1 / N, by the share's name."""
+    return {p["name"]: 1 / p["of"] for p in pieces(notebook, "measure") if p.get("of")}
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[tuple[int, nbformat.NotebookNode]]:
@@ -321,11 +327,12 @@ def run(path: Path) -> None:
         )
 
 
-def band(name: str, values: list[float]) -> tuple[float, float]:
+def band(name: str, values: list[float], step: float = 0.0) -> tuple[float, float]:
     """Expected band of one number from its values over the seeds.
 
     The centre is the middle of the values' range; the half-width is the range itself, at least
-    0.002 (other processors round differently) and at most 0.03. A number that moves by more than
+    0.002 (other processors round differently) or, for a share, one `step` of it, and at most 0.03.
+    A number that moves by more than
     such a band holds gets one around the first value, that of the default seed: `make_bands` says
     so in the cell, and a steadier number (more images, a mean over repeats) is the better answer.
     Both ends are rounded outwards to three decimals.
@@ -337,7 +344,7 @@ def band(name: str, values: list[float]) -> tuple[float, float]:
     if any(v is None or not math.isfinite(v) for v in values):
         raise NotebookError(f"{name!r} has no value for some seeds: {shown}")
     low, high = min(values), max(values)
-    half = min(max(high - low, NARROWEST), WIDEST)
+    half = min(max(high - low, NARROWEST, step), WIDEST)
     middle = values[0] if is_unsteady(values) else (low + high) / 2
     # The tiny shifts keep 0.957 from becoming 0.956 through the number's binary form.
     ends = (
@@ -390,11 +397,13 @@ def make_bands(path: Path) -> None:
     notebook = read(path)
     settings = parameters(notebook)
     cell = tagged(notebook, "expect")
-    runs = []
+    runs, smallest = [], {}
     for seed in SEEDS:
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            runs.append(measured(execute(path, settings={"seed": seed}, cwd=Path(folder))))
+            executed = execute(path, settings={"seed": seed}, cwd=Path(folder))
+        runs.append(measured(executed))
+        smallest |= steps(executed)
         print(f"  seed {seed}: {time.perf_counter() - start:.0f} s", flush=True)
     names = list(dict.fromkeys(name for values in runs for name in values))
     rows = {name: [values.get(name) for values in runs] for name in names}
@@ -402,7 +411,7 @@ def make_bands(path: Path) -> None:
     bands, remarks = {}, {}
     for name, row in rows.items():
         try:
-            bands[name] = band(name, row)
+            bands[name] = band(name, row, smallest.get(name, 0.0))
         except NotebookError as error:
             raise NotebookError(f"{method_id(path)}: no bands written: {error}") from None
         values = " ".join(f"{v:.4f}" for v in row)
@@ -429,14 +438,18 @@ def cost(path: Path) -> dict[str, Any]:
         "peak_memory_mb": memory,
         "file_kb": round(path.stat().st_size / 1000),
         "figure_kb": round(largest_figure(read(path))),
-        "threads": int(os.environ.get("BOOK_THREADS", "1")),
+        "threads": int(_threads()),
         "cpus": os.cpu_count(),
     }
 
 
+def _threads() -> str:
+    return os.environ.get("BOOK_THREADS") or str(os.cpu_count() or 1)
+
+
 def _measure(command: list[str]) -> tuple[float, int | None]:
     """Wall seconds and peak resident memory in MB (None on Windows) of a command."""
-    environment = {**os.environ, "BOOK_THREADS": os.environ.get("BOOK_THREADS", "1")}
+    environment = {**os.environ, "BOOK_THREADS": _threads()}
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -519,7 +532,7 @@ def images_per_second() -> float:
         "backbone.features(images)\n"
         "print(round(64 / (time.perf_counter() - start), 1))\n"
     )
-    environment = {**os.environ, "BOOK_THREADS": os.environ.get("BOOK_THREADS", "1")}
+    environment = {**os.environ, "BOOK_THREADS": _threads()}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
