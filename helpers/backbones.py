@@ -79,12 +79,16 @@ class Backbone:
         _check_images(images)
         if batch_size is None:
             batch_size = 2 if self.device.type == "cpu" else 32
-        batches = []
+        maps: list[torch.Tensor] = []
         with torch.no_grad():
             for start in range(0, len(images), batch_size):
-                taps = self.network(self.preprocess(images[start : start + batch_size]))
-                batches.append([tap.float().cpu() for tap in taps])
-        return [torch.cat(tap) for tap in zip(*batches, strict=True)]
+                part = slice(start, start + batch_size)
+                taps = self.network(self.preprocess(images[part]))
+                # Room for all at once: kept pieces between freed ones would tear the memory up.
+                maps = maps or [torch.empty(len(images), *tap.shape[1:]) for tap in taps]
+                for whole, tap in zip(maps, taps, strict=True):
+                    whole[part] = tap
+        return maps
 
 
 def load(
