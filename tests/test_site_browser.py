@@ -199,6 +199,11 @@ def test_all_pages_render_whole(site, base, reader, language) -> None:
         window.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
         wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{name} is {wide} pixels too wide"
+        hidden = window.page.evaluate(
+            """() => [...document.querySelectorAll("div.cell_output pre")]
+            .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
+        )
+        assert hidden == [], f"{name}: printed numbers hide beyond the edge of a phone"
         assert window.page.is_visible("a.language-switch"), name
 
 
