@@ -236,7 +236,7 @@ WRONG = [
     ("coupling", coupled(limit=False), "alpha limits"),
     ("coupling", coupled(summed=False), "nothing moves"),
     ("coupling", coupled(power=-1.0), "not that of the Jacobian"),
-    ("coupling", lambda *v: coupled()(*v)[0], "expected 2 results"),
+    ("coupling", lambda *v: coupled()(*v)[0], "expected a tuple of 2 results"),
 ]
 
 
