@@ -13,6 +13,7 @@ SOURCE = """\
 backbone = backbones.load(name, strides=(8, 16))
 twin = backbones.load(f"random:{name}")
 train, test = data.load(dataset, category)
+scores = step(scores)
 optimizer.step()
 result = metrics.evaluate(
     scores - 1, maps, test

@@ -186,7 +186,8 @@ def untrained(root: Path, path: Path) -> None:
 
     def change(source: str) -> str:
         for call in _calls(source, "step"):
-            source = _replace_node(source, call, "None")
+            if isinstance(call.func, ast.Attribute):  # a method, not a function of that name
+                source = _replace_node(source, call, "None")
         return source
 
     _edit(path, change)
