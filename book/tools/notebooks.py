@@ -15,6 +15,7 @@ import base64
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -501,8 +502,8 @@ def bench(paths: list[Path], *, output: Path) -> None:
             f"{', '.join(over_budget(entry)) or '-'}",
             flush=True,
         )
-    seconds = sorted(entry["seconds"] for entry in entries.values())
-    print(f"median {seconds[len(seconds) // 2]:.1f} s, all together {sum(seconds):.0f} s")
+    seconds = [entry["seconds"] for entry in entries.values()]
+    print(f"median {statistics.median(seconds):.1f} s, all together {sum(seconds):.0f} s")
     speed = images_per_second()
     print(f"backbone efficientnet_lite0, 256 px: {speed} images/s")
     backbone = {"name": "efficientnet_lite0", "image_size": 256, "images_per_second": speed}
