@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from notebook_loader import Exercises, definitions
+from exercise_tests import ExerciseTests
+from notebook_loader import definitions
 from scipy.ndimage import gaussian_filter
 from sklearn.covariance import ledoit_wolf
 
@@ -16,11 +17,6 @@ PATH = Path(__file__).resolve().parents[1] / "notebooks" / "distribution_map" / 
 @pytest.fixture(scope="module")
 def differnet():
     return definitions(PATH)
-
-
-@pytest.fixture(scope="module")
-def exercises():
-    return Exercises(PATH)
 
 
 def small_flow(module, rows=None, seed=0, blocks=3, alpha=1.5, larger=2):
@@ -266,22 +262,5 @@ WRONG = [
 ]
 
 
-def test_these_are_the_exercises(exercises):
-    assert exercises.names == list(NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_another_right_answer_is_right(exercises, name):
-    assert exercises.verdict(name, OTHERS[name]).startswith("[x]")
-
-
-@pytest.mark.parametrize("number", range(len(WRONG)))
-def test_a_wrong_answer_is_told_what_is_wrong(exercises, number):
-    name, answer, message = WRONG[number]
-    said = exercises.verdict(name, answer)
-    assert said.startswith("[!]") and message in said
-
-
-def test_the_messages_for_wrong_answers_differ(exercises):
-    said = [exercises.verdict(name, answer) for name, answer, _ in WRONG]
-    assert len(set(said)) == len(said)
+class TestExercises(ExerciseTests):
+    path, names, others, wrong = PATH, NAMES, OTHERS, WRONG

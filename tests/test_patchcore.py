@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from exercise_tests import ExerciseTests
 from notebook_loader import Exercises, definitions
 from scipy.spatial.distance import cdist
 
@@ -179,25 +180,8 @@ WRONG = [
 ]
 
 
-def test_these_are_the_exercises(exercises):
-    assert exercises.names == list(NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_another_right_answer_is_right(exercises, name):
-    assert exercises.verdict(name, OTHERS[name]).startswith("[x]")
-
-
-@pytest.mark.parametrize("number", range(len(WRONG)))
-def test_a_wrong_answer_is_told_what_is_wrong(exercises, number):
-    name, answer, message = WRONG[number]
-    said = exercises.verdict(name, answer)
-    assert said.startswith("[!]") and message in said
-
-
-def test_the_messages_for_wrong_answers_differ(exercises):
-    said = [exercises.verdict(name, answer) for name, answer, _ in WRONG]
-    assert len(set(said)) == len(said)
+class TestExercises(ExerciseTests):
+    path, names, others, wrong = PATH, NAMES, OTHERS, WRONG
 
 
 def test_distances_from_the_neighbour_instead_of_the_test_patch_are_not_right(exercises):

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from notebook_loader import Exercises, definitions
+from exercise_tests import ExerciseTests
+from notebook_loader import definitions
 from scipy.spatial.distance import cdist
 
 PATH = Path(__file__).resolve().parents[1] / "notebooks" / "memory_bank" / "spade.ipynb"
@@ -14,11 +15,6 @@ PATH = Path(__file__).resolve().parents[1] / "notebooks" / "memory_bank" / "spad
 @pytest.fixture(scope="module")
 def spade():
     return definitions(PATH)
-
-
-@pytest.fixture(scope="module")
-def exercises():
-    return Exercises(PATH)
 
 
 def case(seed=0, normal=6, test=2, grid=(3, 4), channels=5, pooled=4):
@@ -266,22 +262,5 @@ WRONG = [
 ]
 
 
-def test_these_are_the_exercises(exercises):
-    assert exercises.names == list(NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_another_right_answer_is_right(exercises, name):
-    assert exercises.verdict(name, OTHERS[name]).startswith("[x]")
-
-
-@pytest.mark.parametrize("number", range(len(WRONG)))
-def test_a_wrong_answer_is_told_what_is_wrong(exercises, number):
-    name, answer, message = WRONG[number]
-    said = exercises.verdict(name, answer)
-    assert said.startswith("[!]") and message in said
-
-
-def test_the_messages_for_wrong_answers_differ(exercises):
-    said = [exercises.verdict(name, answer) for name, answer, _ in WRONG]
-    assert len(set(said)) == len(said)
+class TestExercises(ExerciseTests):
+    path, names, others, wrong = PATH, NAMES, OTHERS, WRONG

@@ -333,9 +333,9 @@ def band(name: str, values: list[float], step: float = 0.0) -> tuple[float, floa
 
     The centre is the middle of the values' range; the half-width is the range itself, at least
     0.002 (other processors round differently) or, for a share, one `step` of it, and at most 0.03.
-    A number that moves by more than
-    such a band holds gets one around the first value, that of the default seed: `make_bands` says
-    so in the cell, and a steadier number (more images, a mean over repeats) is the better answer.
+    A number that moves by more than such a band holds gets one around the first value, that of the
+    default seed: `make_bands` says so in the cell, and a steadier number (more images, a mean over
+    repeats) is the better answer.
     Both ends are rounded outwards to three decimals.
 
     Raises:
