@@ -36,13 +36,13 @@ test-deps: ## system packages for the tests: Chromium, a Korean font, OpenCV's l
 	@sh .ci/test-deps
 
 notebooks: .venv/.ready ## run notebooks and store their outputs; NB=memory_bank/patchcore for one
-	$(ALL) book/tools/notebooks.py run $(NB)
+	$(ALL) book/tools/run.py $(NB)
 
 bands: .venv/.ready ## expected bands from five seeds, then run and store; NB=... for one
-	$(ALL) book/tools/notebooks.py bands $(NB)
+	$(ALL) book/tools/bands.py $(NB)
 
 bench: .venv/.ready ## time, memory and size of each notebook against its budget; NB=... for one
-	$(ALL) book/tools/notebooks.py bench $(NB)
+	$(ALL) book/tools/bench.py $(NB)
 
 trust: .venv/.ready ## break notebooks and pages on purpose and see it caught; NB=... for one
 	$(ALL) book/tools/trust.py $(NB)

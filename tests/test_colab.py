@@ -15,12 +15,11 @@ from pathlib import Path
 import colab_cell
 import nbformat
 import pytest
+import stored
 from nbformat.v4 import new_code_cell, new_notebook
 
-import notebooks
-
 ROOT = Path(__file__).resolve().parents[1]
-PATHS = notebooks.find()
+PATHS = stored.find()
 OWN = ("helpers", "visual_anomaly_book", "__editable__")
 FIRST = colab_cell.first_cell(colab_cell.version(), colab_cell.PLACEHOLDER)
 pytestmark = pytest.mark.runs
@@ -81,9 +80,9 @@ def run_alone(python: Path, notebook, folder: Path, **settings: str):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-@pytest.mark.parametrize("path", PATHS[:1], ids=notebooks.method_id)
+@pytest.mark.parametrize("path", PATHS[:1], ids=stored.method_id)
 def test_the_first_cell_brings_the_helpers_and_the_notebook_starts(path, wheel, fresh, tmp_path):
-    notebook = notebooks.until_start(notebooks.read(path))
+    notebook = stored.until_start(stored.read(path))
     notebook.cells.append(new_code_cell("print(helpers.__file__)"))
     done, executed = run_alone(fresh, notebook, tmp_path / "only", BOOK_HELPERS=str(wheel))
     assert done.returncode == 0, done.stderr[-3000:]
@@ -94,7 +93,7 @@ def test_the_first_cell_brings_the_helpers_and_the_notebook_starts(path, wheel, 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 def test_without_a_source_of_the_helpers_it_fails_loudly(fresh, tmp_path):
-    notebook = new_notebook(cells=[new_code_cell(FIRST)], metadata=notebooks.METADATA)
+    notebook = new_notebook(cells=[new_code_cell(FIRST)], metadata=stored.METADATA)
     done, executed = run_alone(fresh, notebook, tmp_path / "only", BOOK_HELPERS="no-such-wheel")
     assert done.returncode != 0
     assert executed.cells[-1].outputs[-1].ename == "CalledProcessError"

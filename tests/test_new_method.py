@@ -9,10 +9,10 @@ import colab_cell
 import new_method
 import pytest
 import registry
+import run
+import stored
 import yaml
 from new_method import MARK, NewMethodError
-
-import notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -107,14 +107,14 @@ def test_a_new_family_gets_its_pages_and_its_place(tree):
 def test_the_skeleton_has_all_sections_and_marks_what_is_to_be_written(tree):
     new_method.new_method("memory_bank/padim", root=tree)
     path = tree / "notebooks/memory_bank/padim.ipynb"
-    notebook = notebooks.read(path)
-    first = notebooks.code_cells(notebook)[0][1].source
+    notebook = stored.read(path)
+    first = stored.code_cells(notebook)[0][1].source
     assert first == colab_cell.first_cell(colab_cell.version(tree), colab_cell.repository(tree))
     sections = [c.metadata["section"] for c in notebook.cells if "section" in c.metadata]
     assert sections[::2] == sections[1::2], "Korean and English stand in pairs"
     assert len(sections) == len(set(sections)) * 2
-    assert tuple(notebooks.parameters(notebook)) == notebooks.COMMON
-    assert notebooks.expected(notebook)["settings"] == notebooks.parameters(notebook)
+    assert tuple(stored.parameters(notebook)) == stored.COMMON
+    assert stored.expected(notebook)["settings"] == stored.parameters(notebook)
     for name in ("notebooks/memory_bank/padim.ipynb", "book/memory_bank/padim.ko.md"):
         assert MARK in (tree / name).read_text(encoding="utf-8")
     for command in (["check"], ["format", "--check"]):
@@ -130,11 +130,9 @@ def test_the_skeleton_has_all_sections_and_marks_what_is_to_be_written(tree):
 @pytest.mark.runs
 def test_the_skeleton_runs_and_its_outputs_are_fit_to_store(tree):
     new_method.new_method("memory_bank/padim", root=tree)
-    executed = notebooks.execute(
-        tree / "notebooks/memory_bank/padim.ipynb", settings={"image_size": 64}
-    )
-    assert notebooks.faults(notebooks.normalise(executed)) == []
-    assert notebooks.pieces(executed, "report")[0]["method"] == "memory_bank/padim"
+    executed = run.execute(tree / "notebooks/memory_bank/padim.ipynb", settings={"image_size": 64})
+    assert stored.faults(stored.normalise(executed)) == []
+    assert stored.pieces(executed, "report")[0]["method"] == "memory_bank/padim"
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,18 @@ import nbformat
 import new_method
 import pytest
 import registry
+import stored
 import torch
 import trust
+from bands import WIDEST
 from notebook_loader import Exercises
+from stored import method_id
 
-import notebooks
 from helpers import report
 from helpers.metrics import Difference
-from notebooks import method_id
 
 ROOT = Path(__file__).resolve().parents[1]
-PATHS = notebooks.find()
+PATHS = stored.find()
 LONGEST_CELL, FEWEST_CELLS, MOST_CELLS = 25, 25, 50
 #: What tests/nbval.cfg hides: nothing else than a recorded number may look like this.
 HIDDEN = re.compile(r"-?\d+\.\d+(?=  \[)")
@@ -39,14 +40,14 @@ def path(request) -> Path:
 
 @pytest.fixture
 def notebook(path):
-    return notebooks.read(path)
+    return stored.read(path)
 
 
 def book_outputs(notebook) -> list[tuple[dict, str]]:
     """(record, printed text) of every output that holds a record."""
     return [
         (output.metadata["book"], output.data["text/plain"])
-        for _, cell in notebooks.code_cells(notebook)
+        for _, cell in stored.code_cells(notebook)
         for output in cell.outputs
         if "book" in output.get("metadata", {})
     ]
@@ -54,9 +55,9 @@ def book_outputs(notebook) -> list[tuple[dict, str]]:
 
 def rerun(notebook) -> report.Run:
     """A run with the notebook's own expectation, to print records once more."""
-    expect = notebooks.expected(notebook)
+    expect = stored.expected(notebook)
     return report.Run(
-        method=notebooks.pieces(notebook, "report")[0]["method"],
+        method=stored.pieces(notebook, "report")[0]["method"],
         settings=expect["settings"],
         bands=expect["bands"],
         device=torch.device("cpu"),
@@ -66,7 +67,7 @@ def rerun(notebook) -> report.Run:
 
 def cheapest() -> Path:
     """The notebook whose stored run took least time."""
-    return min(PATHS, key=lambda p: notebooks.pieces(notebooks.read(p), "report")[0]["seconds"])
+    return min(PATHS, key=lambda p: stored.pieces(stored.read(p), "report")[0]["seconds"])
 
 
 def test_there_are_notebooks():
@@ -74,37 +75,37 @@ def test_there_are_notebooks():
 
 
 def test_every_cell_was_executed_in_order_and_nothing_went_wrong(notebook):
-    assert notebooks.faults(notebook) == []
+    assert stored.faults(notebook) == []
 
 
 def test_it_is_stored_as_make_notebooks_stores_it(path, notebook):
-    text = nbformat.writes(notebooks.normalise(notebook)).rstrip("\n") + "\n"
+    text = nbformat.writes(stored.normalise(notebook)).rstrip("\n") + "\n"
     assert path.read_text(encoding="utf-8") == text, "run `make notebooks`"
 
 
 def test_it_has_the_common_parameters_and_passes_all_to_the_report(path, notebook):
-    cell = notebooks.tagged(notebook, "parameters")
+    cell = stored.tagged(notebook, "parameters")
     assert not cell.source.startswith("# Parameters"), "papermill's own cell begins like that"
-    names = list(notebooks.parameters(notebook))
-    assert tuple(names[: len(notebooks.COMMON)]) == notebooks.COMMON
-    record = notebooks.pieces(notebook, "report")[0]
+    names = list(stored.parameters(notebook))
+    assert tuple(names[: len(stored.COMMON)]) == stored.COMMON
+    record = stored.pieces(notebook, "report")[0]
     assert sorted(record["settings"]) == sorted(names)
     assert record["method"] == method_id(path)
 
 
 def test_the_expectation_is_of_these_defaults(notebook):
-    assert notebooks.expected(notebook)["settings"] == notebooks.parameters(notebook)
-    record = notebooks.pieces(notebook, "report")[0]
-    assert record["settings"] == json.loads(json.dumps(notebooks.parameters(notebook)))
+    assert stored.expected(notebook)["settings"] == stored.parameters(notebook)
+    record = stored.pieces(notebook, "report")[0]
+    assert record["settings"] == json.loads(json.dumps(stored.parameters(notebook)))
     assert record["default"] is True
 
 
 def test_every_number_with_a_band_lies_inside_and_every_band_has_its_number(notebook):
-    bands = notebooks.expected(notebook)["bands"]
-    values = {k: v for k, v in notebooks.measured(notebook).items() if v is not None}
+    bands = stored.expected(notebook)["bands"]
+    values = {k: v for k, v in stored.measured(notebook).items() if v is not None}
     assert set(bands) == set(values), "run `make bands`"
     for name, (low, high) in bands.items():
-        assert high - low <= 2 * notebooks.WIDEST + 0.0021, f"the band of {name} is too wide"
+        assert high - low <= 2 * WIDEST + 0.0021, f"the band of {name} is too wide"
         assert low <= values[name] <= high, f"{name} is outside its band"
 
 
@@ -140,31 +141,31 @@ def test_the_table_of_results_is_printed_as_it_is_recorded(notebook):
 
 
 def test_no_digits_are_hidden_from_the_comparison_but_recorded_ones(notebook):
-    for index, cell in notebooks.code_cells(notebook):
+    for index, cell in stored.code_cells(notebook):
         for output in cell.outputs:
             text = output.get("text", "") or output.get("data", {}).get("text/plain", "")
             if HIDDEN.search(text):
                 assert "book" in output.get("metadata", {}), (
-                    f"{notebooks.where(index, cell)} prints a number like a measured one; "
+                    f"{stored.where(index, cell)} prints a number like a measured one; "
                     "use run.measure"
                 )
 
 
 def test_every_figure_has_alternative_text_in_both_languages(notebook):
-    for index, cell in notebooks.code_cells(notebook):
-        if notebooks.figures(cell):
+    for index, cell in stored.code_cells(notebook):
+        if stored.figures(cell):
             for key in ("alt-ko", "alt-en"):
                 text = cell.metadata.get(key, "")
-                assert len(text) > 10, f"{notebooks.where(index, cell)} needs metadata {key}"
+                assert len(text) > 10, f"{stored.where(index, cell)} needs metadata {key}"
             assert cell.metadata["alt-ko"] != cell.metadata["alt-en"]
 
 
 def test_cells_are_few_and_short(notebook):
-    for index, cell in notebooks.code_cells(notebook):
+    for index, cell in stored.code_cells(notebook):
         tags = cell.metadata.get("tags", [])
         if not {"parameters", "expect"} & set(tags):
             lines = len(cell.source.splitlines())
-            assert lines <= LONGEST_CELL, f"{notebooks.where(index, cell)} has {lines} lines"
+            assert lines <= LONGEST_CELL, f"{stored.where(index, cell)} has {lines} lines"
     seen = [c for c in notebook.cells if "lang-ko" not in c.metadata.get("tags", [])]
     assert FEWEST_CELLS <= len(seen) <= MOST_CELLS
 
@@ -222,7 +223,7 @@ def test_an_unknown_parameter_stops_the_run(tmp_path):
 
     path = cheapest()
     short = tmp_path / path.name
-    nbformat.write(notebooks.until_start(notebooks.read(path)), short)
+    nbformat.write(stored.until_start(stored.read(path)), short)
     with pytest.raises(
         papermill.PapermillExecutionError, match=r"unknown parameter 'sead'.*'seed'"
     ):

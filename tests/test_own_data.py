@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stored
 from PIL import Image, ImageDraw
-
-import notebooks
-from notebooks import method_id
+from run import execute
+from stored import method_id
 
 IMAGE_METRICS = {"image_auroc", "image_ap", "image_f1_max"}
 PIXEL_METRICS = {"pixel_auroc", "pixel_ap", "aupro", "aupro_anomalous"}
@@ -50,11 +50,11 @@ def write_plates(root: Path, *, good: int = 14, masks: bool = True, defects: boo
 def run(path: Path, root: Path, folder: Path, **settings):
     """The executed notebook's report and printed text, and the rows of its CSV."""
     settings = {"dataset": "folder", "root": str(root), "image_size": 128, **settings}
-    executed = notebooks.execute(path, settings=settings, cwd=folder)
-    (record,) = notebooks.pieces(executed, "report")
+    executed = execute(path, settings=settings, cwd=folder)
+    (record,) = stored.pieces(executed, "report")
     printed = "\n".join(
         output.get("text") or output.get("data", {}).get("text/plain", "")
-        for _, cell in notebooks.code_cells(executed)
+        for _, cell in stored.code_cells(executed)
         for output in cell.outputs
     )
     (table,) = folder.glob("*_scores.csv")
@@ -62,7 +62,7 @@ def run(path: Path, root: Path, folder: Path, **settings):
         rows = list(csv.DictReader(file))
     stderr = [
         output.text
-        for _, cell in notebooks.code_cells(executed)
+        for _, cell in stored.code_cells(executed)
         for output in cell.outputs
         if output.get("name") == "stderr"
     ]
@@ -70,7 +70,7 @@ def run(path: Path, root: Path, folder: Path, **settings):
     return record, printed, rows
 
 
-@pytest.fixture(params=notebooks.find(), ids=method_id)
+@pytest.fixture(params=stored.find(), ids=method_id)
 def path(request) -> Path:
     return request.param
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
+import stored
 import trust
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from small import write_small
-
-import notebooks
 
 SOURCE = """\
 backbone = backbones.load(name, strides=(8, 16))
@@ -23,7 +22,7 @@ result = metrics.evaluate(
 @pytest.fixture
 def path(tmp_path) -> Path:
     path = write_small(tmp_path, extra=SOURCE)
-    notebook = notebooks.read(path)
+    notebook = stored.read(path)
     notebook.cells[-2].outputs = [
         new_output(
             "display_data",
@@ -37,15 +36,15 @@ def path(tmp_path) -> Path:
         ),
         new_output("stream", name="stdout", text="240 images\n"),
     ]
-    notebooks.write(notebook, path)
+    stored.write(notebook, path)
     return path
 
 
 def changed_lines(path: Path, apply) -> list[str]:
     """Lines of code that a break changes."""
-    before = [cell.source for cell in notebooks.read(path).cells]
+    before = [cell.source for cell in stored.read(path).cells]
     apply(path.parents[2], path)
-    after = [cell.source for cell in notebooks.read(path).cells]
+    after = [cell.source for cell in stored.read(path).cells]
     pairs = zip("\n".join(before).split("\n"), "\n".join(after).split("\n"), strict=True)
     return [new.strip() for old, new in pairs if old != new]
 
@@ -71,14 +70,14 @@ def test_breaks_of_the_code(path, apply, lines):
 
 def test_a_break_that_does_not_apply_says_so(tmp_path):
     path = tmp_path / "empty.ipynb"
-    notebooks.write(new_notebook(cells=[new_code_cell("x = 1")]), path)
+    stored.write(new_notebook(cells=[new_code_cell("x = 1")]), path)
     for apply in (trust.flip_sign, trust.untrained, trust.other_plain_output):
         with pytest.raises(trust.NotApplicableError):
             apply(tmp_path, path)
 
 
 def test_breaks_of_what_is_stored(path):
-    notebook = notebooks.read(path)
+    notebook = stored.read(path)
     assert trust._printed_digit(notebook)
     assert trust._recorded_verdict(notebook)
     measure, claim, _ = notebook.cells[-2].outputs
@@ -86,7 +85,7 @@ def test_breaks_of_what_is_stored(path):
     assert measure.metadata["book"]["value"] == 0.957
     assert claim.data["text/plain"].endswith("verdict: reproduced")
     trust.other_plain_output(path.parents[2], path)
-    assert notebooks.read(path).cells[-2].outputs[2].text == "340 images\n"
+    assert stored.read(path).cells[-2].outputs[2].text == "340 images\n"
 
 
 def test_every_break_has_its_own_name_and_a_guard():

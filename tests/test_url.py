@@ -8,9 +8,8 @@ from pathlib import Path
 import colab_cell
 import pytest
 import set_url
+import stored
 from small import write_small
-
-import notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACEHOLDER = colab_cell.PLACEHOLDER
@@ -33,10 +32,10 @@ def contents(root: Path) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in root.rglob("*") if p.is_file() and p.suffix != ".pyc"}
 
 
-@pytest.mark.parametrize("path", notebooks.find(), ids=notebooks.method_id)
+@pytest.mark.parametrize("path", stored.find(), ids=stored.method_id)
 def test_every_notebook_begins_with_the_set_up_cell(path):
     expected = colab_cell.first_cell(colab_cell.version(), colab_cell.repository())
-    source = notebooks.code_cells(notebooks.read(path))[0][1].source
+    source = stored.code_cells(stored.read(path))[0][1].source
     assert source == expected, "run `python book/tools/colab_cell.py --write`"
 
 
@@ -68,8 +67,8 @@ def test_one_command_writes_the_address_everywhere_and_back(tree):
     assert 'baseurl: "https://someone.github.io/anomaly.book-2"' in (
         tree / "_config.yml"
     ).read_text(encoding="utf-8")
-    notebook = notebooks.read(tree / "notebooks/family/method.ipynb")
-    assert notebooks.code_cells(notebook)[0][1].source == colab_cell.first_cell(
+    notebook = stored.read(tree / "notebooks/family/method.ipynb")
+    assert stored.code_cells(notebook)[0][1].source == colab_cell.first_cell(
         colab_cell.version(), url
     )
     assert set_url.set_url(PLACEHOLDER, root=tree)
@@ -121,10 +120,10 @@ def test_anything_else_than_a_repository_on_github_is_refused(url, tree):
 
 def test_a_changed_cell_keeps_the_stored_outputs(tree):
     path = tree / "notebooks/family/method.ipynb"
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    code = next(cell for cell in stored["cells"] if cell["cell_type"] == "code")
+    text = json.loads(path.read_text(encoding="utf-8"))
+    code = next(cell for cell in text["cells"] if cell["cell_type"] == "code")
     code["execution_count"] = 1
-    path.write_text(json.dumps(stored), encoding="utf-8")
+    path.write_text(json.dumps(text), encoding="utf-8")
     set_url.set_url("https://github.com/a/b", root=tree)
-    cell = notebooks.code_cells(notebooks.read(path))[0][1]
+    cell = stored.code_cells(stored.read(path))[0][1]
     assert (cell.execution_count, "a/b@main" in cell.source) == (1, True)

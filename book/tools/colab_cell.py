@@ -11,7 +11,7 @@ import argparse
 import re
 from pathlib import Path
 
-import notebooks
+import stored
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
@@ -62,12 +62,12 @@ def write_all(root: Path = ROOT) -> list[Path]:
     """
     text = first_cell(version(root), repository(root))
     changed = []
-    for path in notebooks.find(root=root):
-        notebook = notebooks.read(path)
-        cell = notebooks.code_cells(notebook)[0][1]
+    for path in stored.find(root=root):
+        notebook = stored.read(path)
+        cell = stored.code_cells(notebook)[0][1]
         if cell.source != text:
             cell.source = text
-            notebooks.write(notebook, path)
+            stored.write(notebook, path)
             changed.append(path)
     return changed
 

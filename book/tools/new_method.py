@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "_ext"))
+import bands
 import colab_cell
 import nbformat
 import registry
+import stored
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-
-import notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "TODO(author)"
@@ -75,7 +75,7 @@ def new_method(method_id: str, *, root: Path = ROOT) -> list[Path]:
         file.write_text(text, encoding="utf-8", newline="\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     first = colab_cell.first_cell(colab_cell.version(root), colab_cell.repository(root))
-    notebooks.write(skeleton(method_id, title_source(method, reference), first), path)
+    stored.write(skeleton(method_id, title_source(method, reference), first), path)
     return [*texts, path]
 
 
@@ -326,7 +326,7 @@ def skeleton(method_id: str, title: str, first: str) -> nbformat.NotebookNode:
     code(first)
     code(IMPORTS)
     code(PARAMETERS, tags=["parameters"])
-    code(notebooks.expect_source(notebooks.literals(PARAMETERS), {}), tags=["expect"])
+    code(bands.expect_source(stored.literals(PARAMETERS), {}), tags=["expect"])
     code(START.format(id=method_id))
     prose("predict", "무엇을 보게 되나", "What you will see")
     prose("data", "데이터", "Data")
@@ -365,7 +365,7 @@ def skeleton(method_id: str, title: str, first: str) -> nbformat.NotebookNode:
         text = f"## {heading}\n\n{MARK}\n\n**{ending}**\n\n{bullets}"
         metadata = {"tags": [f"lang-{language}"], "section": "own-data"}
         cells.append(new_markdown_cell(text, metadata=metadata))
-    notebook = new_notebook(cells=cells, metadata=notebooks.METADATA)
+    notebook = new_notebook(cells=cells, metadata=stored.METADATA)
     for number, cell in enumerate(notebook.cells):  # stable, so that a layout can be compared
         cell.id = f"cell-{number:02d}"
     return notebook

@@ -22,8 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-
-import notebooks
+import stored
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = (".git", ".venv*", "_build", "__pycache__", ".*_cache", "*.egg-info", "build", "dist")
@@ -117,15 +116,15 @@ def _first(log: str) -> str:
 
 def _edit(path: Path, change: Callable[[str], str]) -> None:
     """Apply a change of source to every code cell; outputs stay as they are stored."""
-    notebook = notebooks.read(path)
+    notebook = stored.read(path)
     changed = False
-    for _, cell in notebooks.code_cells(notebook):
+    for _, cell in stored.code_cells(notebook):
         source = change(cell.source)
         changed |= source != cell.source
         cell.source = source
     if not changed:
         raise NotApplicableError
-    notebooks.write(notebook, path)
+    stored.write(notebook, path)
 
 
 def _calls(source: str, name: str) -> Iterator[ast.Call]:
@@ -195,14 +194,14 @@ def untrained(root: Path, path: Path) -> None:
 
 def other_plain_output(root: Path, path: Path) -> None:
     """A digit of ordinary stored output is edited."""
-    notebook = notebooks.read(path)
-    for _, cell in notebooks.code_cells(notebook):
+    notebook = stored.read(path)
+    for _, cell in stored.code_cells(notebook):
         for output in cell.outputs:
             if output.output_type == "stream" and re.search(r"\d", output.text):
                 if "environment:" in output.text or re.search(r"\d  \[", output.text):
                     continue
                 output.text = re.sub(r"\d", _next_digit, output.text, count=1)
-                notebooks.write(notebook, path)
+                stored.write(notebook, path)
                 return
     raise NotApplicableError
 
@@ -217,7 +216,7 @@ def _next_digit(match: re.Match[str]) -> str:
 def _book_outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [
         output
-        for _, cell in notebooks.code_cells(notebook)
+        for _, cell in stored.code_cells(notebook)
         for output in cell.outputs
         if "book" in output.get("metadata", {})
     ]
@@ -227,10 +226,10 @@ def _rewrite(change: Callable[[nbformat.NotebookNode], bool]) -> Callable[[Path,
     """A break from a function that changes the notebook and says whether it could."""
 
     def apply(root: Path, path: Path) -> None:
-        notebook = notebooks.read(path)
+        notebook = stored.read(path)
         if not change(notebook):
             raise NotApplicableError
-        notebooks.write(notebook, path)
+        stored.write(notebook, path)
 
     return apply
 
@@ -269,26 +268,26 @@ def _recorded_verdict(notebook: nbformat.NotebookNode) -> bool:
 
 
 def _unexecuted(notebook: nbformat.NotebookNode) -> bool:
-    cell = notebooks.code_cells(notebook)[-1][1]
+    cell = stored.code_cells(notebook)[-1][1]
     cell.execution_count, cell.outputs = None, []
     return True
 
 
 def _band(notebook: nbformat.NotebookNode) -> bool:
-    cell = notebooks.tagged(notebook, "expect")
+    cell = stored.tagged(notebook, "expect")
     source = re.sub(r"\((-?\d\.\d+), (-?\d\.\d+)\)", "(0.000, 1.000)", cell.source, count=1)
     changed, cell.source = source != cell.source, source
     return changed
 
 
 def _default(notebook: nbformat.NotebookNode) -> bool:
-    cell = notebooks.tagged(notebook, "parameters")
+    cell = stored.tagged(notebook, "parameters")
     cell.source = cell.source.replace("seed = 0", "seed = 1")
     return "seed = 1" in cell.source
 
 
 def _alt_text(notebook: nbformat.NotebookNode) -> bool:
-    return any(cell.metadata.pop("alt-ko", None) for _, cell in notebooks.code_cells(notebook))
+    return any(cell.metadata.pop("alt-ko", None) for _, cell in stored.code_cells(notebook))
 
 
 def _translation(notebook: nbformat.NotebookNode) -> bool:
@@ -300,7 +299,7 @@ def _translation(notebook: nbformat.NotebookNode) -> bool:
 
 
 def _first_cell(notebook: nbformat.NotebookNode) -> bool:
-    cell = notebooks.code_cells(notebook)[0][1]
+    cell = stored.code_cells(notebook)[0][1]
     cell.source = cell.source.replace("@main", "@old")
     return "@old" in cell.source
 
@@ -309,7 +308,7 @@ def _first_cell(notebook: nbformat.NotebookNode) -> bool:
 
 
 def _pages(root: Path, path: Path) -> list[Path]:
-    pages = [root / "book" / f"{notebooks.method_id(path)}.{code}.md" for code in ("ko", "en")]
+    pages = [root / "book" / f"{stored.method_id(path)}.{code}.md" for code in ("ko", "en")]
     if not all(page.is_file() for page in pages):
         raise NotApplicableError
     return pages
@@ -339,7 +338,7 @@ def dead_link(root: Path, path: Path) -> None:
 def not_in_contents(root: Path, path: Path) -> None:
     """The review is taken out of the table of contents."""
     contents = root / "_toc.yml"
-    line = f"      - file: book/{notebooks.method_id(path)}\n"
+    line = f"      - file: book/{stored.method_id(path)}\n"
     text = contents.read_text(encoding="utf-8")
     if line not in text:
         raise NotApplicableError
@@ -436,11 +435,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", help="method ids; none means all")
     try:
-        paths = notebooks.find(parser.parse_args().notebooks)
-    except notebooks.NotebookError as error:
+        paths = stored.find(parser.parse_args().notebooks)
+    except stored.NotebookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0 if matrix([notebooks.method_id(path) for path in paths]) else 1
+    return 0 if matrix([stored.method_id(path) for path in paths]) else 1
 
 
 if __name__ == "__main__":

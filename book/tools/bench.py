@@ -1,0 +1,155 @@
+"""What notebooks cost: time, memory and size of each against its budget.
+
+    python book/tools/bench.py [NOTEBOOK ...]
+
+BOOK_THREADS is the number of threads each notebook computes with; by default all cores, as where a
+reader runs one notebook.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from stored import FIGURE_KB, FILE_KB, ROOT, NotebookError, find, largest_figure, method_id, read
+
+SECONDS, MEMORY_MB = 60, 3072  # the budget of one run
+
+
+def cost(path: Path) -> dict[str, Any]:
+    """What one run costs: wall seconds, peak memory of its processes, stored sizes.
+
+    Raises:
+        NotebookError: if the notebook does not run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "papermill", str(path), str(Path(folder) / "out.ipynb")]
+        command += ["--cwd", folder, "--no-progress-bar", "--log-level", "ERROR"]
+        seconds, memory = _measure(command)
+    return {
+        "seconds": round(seconds, 1),
+        "peak_memory_mb": memory,
+        "file_kb": round(path.stat().st_size / 1000),
+        "figure_kb": round(largest_figure(read(path))),
+        "threads": int(_threads()),
+        "cpus": os.cpu_count(),
+    }
+
+
+def _threads() -> str:
+    return os.environ.get("BOOK_THREADS") or str(os.cpu_count() or 1)
+
+
+def _measure(command: list[str]) -> tuple[float, int | None]:
+    """Wall seconds and peak resident memory in MB (None on Windows) of a command."""
+    environment = {**os.environ, "BOOK_THREADS": _threads()}
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        if hasattr(os, "wait4"):
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            memory = round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
+        else:
+            process.wait()
+            memory = None
+        seconds = time.perf_counter() - start
+        if process.returncode:
+            log.seek(0)
+            raise NotebookError(f"{' '.join(command)} failed:\n{log.read()[-3000:]}")
+    return seconds, memory
+
+
+def over_budget(entry: dict[str, Any]) -> list[str]:
+    """Which limits a notebook's cost exceeds."""
+    limits = {
+        "seconds": SECONDS,
+        "peak_memory_mb": MEMORY_MB,
+        "file_kb": FILE_KB,
+        "figure_kb": FIGURE_KB,
+    }
+    return [key for key, limit in limits.items() if (entry[key] or 0) > limit]
+
+
+def bench(paths: list[Path], *, output: Path) -> None:
+    """Measure notebooks, write `output` (YAML, one line a notebook) and print a table.
+
+    Entries of notebooks that were not measured this time stay.
+
+    Raises:
+        NotebookError: if a notebook exceeds its budget; the file is then written all the same.
+    """
+    import yaml
+
+    old = yaml.safe_load(output.read_text(encoding="utf-8")) if output.is_file() else None
+    alive = {method_id(path) for path in find()}
+    entries = {k: v for k, v in (old or {}).get("notebooks", {}).items() if k in alive}
+    head = f"{'notebook':<36}{'seconds':>9}{'MB':>7}{'KB':>6}{'figure KB':>11}  over budget"
+    print(head, "-" * len(head), sep="\n")
+    for path in paths:
+        entry = entries[method_id(path)] = cost(path)
+        print(
+            f"{method_id(path):<36}{entry['seconds']:>9.1f}{entry['peak_memory_mb'] or '?':>7}"
+            f"{entry['file_kb']:>6}{entry['figure_kb']:>11}  "
+            f"{', '.join(over_budget(entry)) or '-'}",
+            flush=True,
+        )
+    seconds = [entry["seconds"] for entry in entries.values()]
+    print(f"median {statistics.median(seconds):.1f} s, all together {sum(seconds):.0f} s")
+    speed = images_per_second()
+    print(f"backbone efficientnet_lite0, 256 px: {speed} images/s")
+    backbone = {"name": "efficientnet_lite0", "image_size": 256, "images_per_second": speed}
+    lines = [
+        "# Written by `make bench`. Seconds include starting the kernel and importing libraries.",
+        f"backbone: {json.dumps(backbone)}",
+        "notebooks:",
+        *(f"  {key}: {json.dumps(entries[key])}" for key in sorted(entries)),
+    ]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    heavy = [key for key, entry in entries.items() if over_budget(entry)]
+    if heavy:
+        raise NotebookError(f"over budget: {', '.join(heavy)}")
+
+
+def images_per_second() -> float:
+    """Images of 256 px that the default backbone takes in a second with BOOK_THREADS threads."""
+    code = (
+        "import os, time, numpy, torch\n"
+        "from helpers import backbones\n"
+        "torch.set_num_threads(int(os.environ['BOOK_THREADS']))\n"
+        "images = numpy.random.default_rng(0).integers(0, 256, (64, 256, 256, 3), 'uint8')\n"
+        "backbone = backbones.load()\n"
+        "backbone.features(images[:16])\n"
+        "start = time.perf_counter()\n"
+        "backbone.features(images)\n"
+        "print(round(64 / (time.perf_counter() - start), 1))\n"
+    )
+    environment = {**os.environ, "BOOK_THREADS": _threads()}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", help="ids, files or folders; none means all")
+    try:
+        paths = find(parser.parse_args(arguments).notebooks)
+        bench(paths, output=ROOT / "book" / "results" / "cost.yml")
+    except NotebookError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
