@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import records
 import registry
 import yaml
 
@@ -196,8 +197,8 @@ class TestAWrittenMethod:
         assert method.needs and method.gives
 
     def test_tests_exactly_the_claims_it_states(self, method):
-        pieces = registry.records(ROOT / f"{method.notebook}.ipynb")
-        assert set(registry.verdicts(pieces)) == {claim.id for claim in method.claims}
+        pieces = records.pieces(ROOT / f"{method.notebook}.ipynb")
+        assert set(records.verdicts(pieces)) == {claim.id for claim in method.claims}
 
 
 def test_a_planned_method_has_no_files():
@@ -340,30 +341,70 @@ def test_an_unknown_method_gets_the_nearest_name():
 # --- records and costs ---------------------------------------------------------------------------
 
 
-def test_records_come_out_of_the_outputs_metadata(tmp_path):
-    pieces = [
-        {"kind": "measure", "name": "AUROC", "value": 0.9},
-        {"kind": "claim", "id": "better", "verdict": "partly"},
-        {"kind": "report", "default": True, "dataset": "elpv/mono"},
-        {"kind": "report", "default": False, "dataset": "folder"},
-    ]
+DIFFERENCE = {"value": 0.02, "low": 0.01, "high": 0.03}
+REPORT = {
+    "kind": "report",
+    "default": True,
+    "dataset": "elpv/mono",
+    "metrics": {"image_auroc": 0.95},
+    "baselines": {"mean grey": 0.6},
+    "random_weights": {"name": "random:resnet18", "image_auroc": 0.7},
+}
+PIECES = [
+    {
+        "kind": "table",
+        "title": "Coresets",
+        "rows": [
+            {"name": "AUROC at 1 %", "value": 0.9, "band": None, "verdict": None},
+            {"name": "share flagged", "value": 0.05, "of": 40},
+        ],
+    },
+    {"kind": "claim", "id": "better", "verdict": "undecided", "difference": DIFFERENCE},
+    {"kind": "claim", "id": "better", "verdict": "reproduced", "difference": DIFFERENCE},
+    {"kind": "claim", "id": "untested", "verdict": "not tested", "difference": None},
+    REPORT,
+    REPORT | {"default": False, "dataset": "folder", "random_weights": None, "baselines": {}},
+]
+
+
+def notebook_with(pieces: list[dict]) -> dict:
     outputs = [{"output_type": "display_data", "metadata": {"book": p}} for p in pieces]
     outputs += [{"output_type": "stream", "text": "no record"}]
-    cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]
+    return {"cells": [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]}
+
+
+def test_records_come_out_of_the_outputs_metadata(tmp_path):
     path = tmp_path / "new.ipynb"
-    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
-    found = registry.records(path)
-    assert found == pieces
-    assert registry.result(found)["dataset"] == "elpv/mono"
-    assert registry.verdicts(found)["better"]["verdict"] == "partly"
+    path.write_text(json.dumps(notebook_with(PIECES)), encoding="utf-8")
+    assert records.pieces(path) == PIECES
+    assert records.pieces(notebook_with(PIECES)) == PIECES
+
+
+def test_the_report_with_default_settings_and_the_last_verdict_count():
+    assert records.report(PIECES)["dataset"] == "elpv/mono"
+    assert records.report(PIECES[:4]) is None
+    assert records.verdicts(PIECES)["better"]["verdict"] == "reproduced"
+
+
+def test_every_measured_number_is_known_by_the_name_of_its_band():
+    assert records.measured(PIECES) == {
+        "image_auroc": 0.95,
+        "baseline mean grey": 0.6,
+        "random-weights baseline, random:resnet18": 0.7,
+        "AUROC at 1 %": 0.9,
+        "share flagged": 0.05,
+        "claim better": 0.02,
+        "claim untested": None,
+    }
+    assert records.of(PIECES) == {"share flagged": 40}
 
 
 def test_a_missing_or_broken_notebook_is_named(tmp_path):
-    with pytest.raises(registry.RegistryError, match="the notebook does not exist"):
-        registry.records(tmp_path / "none.ipynb")
+    with pytest.raises(records.RecordError, match=r"none\.ipynb: the notebook does not exist"):
+        records.pieces(tmp_path / "none.ipynb")
     (tmp_path / "bad.ipynb").write_text("{}", encoding="utf-8")
-    with pytest.raises(registry.RegistryError, match="is not a notebook"):
-        registry.records(tmp_path / "bad.ipynb")
+    with pytest.raises(records.RecordError, match=r"bad\.ipynb is not a notebook"):
+        records.pieces(tmp_path / "bad.ipynb")
 
 
 def test_costs_are_read_by_method(tmp_path):

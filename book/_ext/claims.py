@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import records
 import registry
 from components import (
     VERDICT_KINDS,
@@ -34,7 +35,7 @@ class ClaimsTable(BookDirective):
             head.insert(1, self.say("method"))
         rows = []
         for method in methods:
-            found = registry.verdicts(self.pieces(method)) if method.written else {}
+            found = records.verdicts(self.pieces(method)) if method.written else {}
             for claim in method.claims:
                 row = self.row(claim, found.get(claim.id))
                 if not self.arguments:

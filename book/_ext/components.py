@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import records
 import registry
 from docutils import nodes
 from sphinx import addnodes
@@ -322,8 +323,8 @@ class BookDirective(SphinxDirective):
         if not path.is_file():
             return []
         try:
-            return registry.records(path)
-        except registry.RegistryError as error:
+            return records.pieces(path)
+        except records.RecordError as error:
             raise self.error(f"{self.name}: {error}") from error
 
     def costs(self) -> dict[str, dict[str, Any]]:
@@ -338,7 +339,7 @@ class BookDirective(SphinxDirective):
     def cost(self, method: registry.Method) -> dict[str, Any]:
         """Seconds and memory of one run: measured by the benchmark, else by the run itself."""
         entry = self.costs().get(method.id)
-        return entry or dict(registry.result(self.pieces(method)) or {})
+        return entry or dict(records.report(self.pieces(method)) or {})
 
     def to(self, docname: str, text: Content) -> nodes.Node:
         """A link to another page of the book."""

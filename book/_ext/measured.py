@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import registry
+import records
 from components import (
     METRICS,
     BookDirective,
@@ -29,7 +29,7 @@ class Measured(BookDirective):
         """Draw the result, or say that there is none yet."""
         method = self.find(self.arguments[0].strip())
         pieces = self.pieces(method)
-        record = registry.result(pieces)
+        record = records.report(pieces)
         out = nodes.container(classes=["book-measured"])
         if record is None:
             out += paragraph(self.say("no record"), classes=["book-note"])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import records
 import registry
 from components import (
     BookDirective,
@@ -111,7 +112,7 @@ class MethodCard(BookDirective):
 
     def expected(self, method: registry.Method) -> str:
         """The measured image AUROC with its interval."""
-        record = registry.result(self.pieces(method))
+        record = records.report(self.pieces(method))
         if record is None or "image_auroc" not in record.get("metrics", {}):
             return ""
         value = record["metrics"]["image_auroc"]

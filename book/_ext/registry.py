@@ -2,11 +2,10 @@
 
 Pure functions without Sphinx: the directives, the command-line tools and the tests all read the
 book's facts through this module. The facts themselves stand in ``book/methods.yml`` and
-``book/references.bib``; results stand in the metadata of the notebooks' stored outputs.
+``book/references.bib``; what the notebooks measured is read by `records`.
 """
 
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -322,45 +321,6 @@ def read_bibliography(path: str | Path) -> dict[str, Reference]:
     except PybtexError as error:
         raise RegistryError(f"{path.name} is not valid BibTeX: {error}") from error
     return {key: _reference(path.name, key, entry) for key, entry in data.entries.items()}
-
-
-def records(path: str | Path) -> list[dict[str, Any]]:
-    """All record pieces in a notebook's stored outputs, in order.
-
-    Args:
-        path: the ``.ipynb``.
-
-    Returns:
-        Dictionaries with the key "kind": "measure", "claim" or "report".
-
-    Raises:
-        RegistryError: if the notebook does not exist or is not a notebook.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise RegistryError(f"{path.name}: the notebook does not exist; looked in {path.parent}")
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RegistryError(f"{path.name} is not a notebook: {error}") from error
-    pieces = []
-    for cell in cells:
-        for output in cell.get("outputs", []):
-            piece = output.get("metadata", {}).get("book")
-            if isinstance(piece, dict) and "kind" in piece:
-                pieces.append(piece)
-    return pieces
-
-
-def result(pieces: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The report a notebook's result is read from: the last one made with default settings."""
-    reports = [p for p in pieces if p["kind"] == "report" and p.get("default", True)]
-    return reports[-1] if reports else None
-
-
-def verdicts(pieces: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The claim pieces by the claim's id; the last one counts."""
-    return {p["id"]: p for p in pieces if p["kind"] == "claim"}
 
 
 def costs(path: str | Path) -> dict[str, dict[str, Any]]:
