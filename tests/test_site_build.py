@@ -15,13 +15,12 @@ import build
 import check_links
 import korean_search
 import notebook_source
-import page_links
 import pytest
 import sample_book
 import yaml
+from constants import LANGUAGES, PLACEHOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
-LANGUAGES = ("ko", "en")
 
 
 def run_build(
@@ -113,7 +112,7 @@ class TestTheBuiltBook:
 
     def test_no_page_shows_the_placeholder_or_a_button_that_leads_nowhere(self, site: Path) -> None:
         config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-        known = config["repository"]["url"].rstrip("/") != page_links.PLACEHOLDER
+        known = config["repository"]["url"].rstrip("/") != PLACEHOLDER
         for language in LANGUAGES:
             for name, html in pages(site, language).items():
                 shown = (
@@ -250,7 +249,7 @@ class TestTheMachinery:
         shutil.copytree(sample[0], root, ignore=shutil.ignore_patterns("_build"))
         config = root / "_config.yml"
         text = config.read_text(encoding="utf-8")
-        text = text.replace(page_links.PLACEHOLDER, "https://github.com/someone/some-book")
+        text = text.replace(PLACEHOLDER, "https://github.com/someone/some-book")
         text = re.sub(r'baseurl: "[^"]*"', 'baseurl: "https://someone.github.io/some-book"', text)
         config.write_text(text, encoding="utf-8")
         done = run_build(root, "--language", "en")

@@ -70,6 +70,18 @@ def verdicts(pieces: Iterable[Piece]) -> dict[str, Piece]:
     return {p["id"]: p for p in pieces if p["kind"] == "claim"}
 
 
+def verdict(claim: Piece) -> str:
+    """The verdict that counts on the book's pages: what every seed gave, else "undecided".
+
+    A claim that has been run with one seed only (its "seeds" are None) is undecided as well; one
+    that this test set cannot judge is "not tested".
+    """
+    if claim["verdict"] == "not tested":
+        return "not tested"
+    seeds = set(claim["seeds"] or ())
+    return claim["verdict"] if seeds == {claim["verdict"]} else "undecided"
+
+
 def rows(pieces: Iterable[Piece]) -> list[Piece]:
     """The rows of all tables, in order."""
     return [row for p in pieces if p["kind"] == "table" for row in p["rows"]]

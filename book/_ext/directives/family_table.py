@@ -4,9 +4,11 @@ from typing import Any
 
 import records
 import registry
-from components import BookDirective, Content, badge, external, measured, number, table
 from docutils import nodes
 from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import Content, badge, external, measured, number, table
 
 
 class FamilyTable(BookDirective):

@@ -4,19 +4,12 @@ from typing import Any
 
 import records
 import registry
-from components import (
-    BookDirective,
-    external,
-    inline,
-    interval,
-    joined,
-    number,
-    pairs,
-    paragraph,
-)
 from docutils import nodes
 from page_links import colab_url
 from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import external, inline, interval, joined, number, pairs, paragraph
 
 
 class MethodCard(BookDirective):
@@ -116,7 +109,7 @@ class MethodCard(BookDirective):
         if record is None or "image_auroc" not in record.get("metrics", {}):
             return ""
         value = record["metrics"]["image_auroc"]
-        shown = interval(value, record.get("intervals", {}).get("image_auroc"))
+        shown = " ".join(interval(value, record["intervals"].get("image_auroc"))).strip()
         return f"{self.say('image_auroc')} {shown} · {record['dataset']}"
 
 
