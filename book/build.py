@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "_ext"))
+import registry
 from constants import LANGUAGES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,6 +179,11 @@ def build_site(
     root: Path, *, languages: Iterable[str] = LANGUAGES, strict: bool = True, fresh: bool = False
 ) -> bool:
     """Build the languages side by side, print a line for each, and return whether all succeeded."""
+    try:
+        registry.load(root / "book" / "methods.yml")
+    except registry.RegistryError as error:  # at once, and not as an error of every page
+        print(f"{error}\nThe book was not built: mend what is named above and build again.")
+        return False
     builds = [Build(root, language, strict=strict, fresh=fresh) for language in languages]
     succeeded = True
     for build in builds:
