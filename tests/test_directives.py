@@ -13,6 +13,7 @@ import pytest
 import registry
 from constants import LANGUAGES
 from directives import drawing, field_map, quiz
+from directives import words as book_words
 from sphinx.testing.util import SphinxTestApp
 
 METHODS = """
@@ -62,7 +63,7 @@ methods:
       - {id: smaller, source: Table 4, ko: 더 작습니다., en: It is smaller.}
       - {id: steadier, source: Table 5, ko: 더 고릅니다., en: It is steadier.}
     measures:
-      AUROC at 1 %: {ko: 1 %에서의 AUROC, en: AUROC at 1 %}
+      "AUROC at # %": "#%에서의 AUROC"
   - {id: memory_bank/half, name: Half, status: draft, listed: null, year: 2023, difficulty: 1}
   - {id: autoencoder/other, name: Other, status: written, listed: null, year: 2023, difficulty: 3}
   - {id: autoencoder/alone, name: Alone, status: written, listed: null, year: 2024, difficulty: 3}
@@ -440,7 +441,7 @@ def test_korean_pages_speak_korean_and_keep_the_numbers(pages):
     assert "재인용: 요약 글" in text
     assert "이미지 AUROC 0.957 [0.940, 0.974]" in text
     assert "시드 5개 중 4개" in text
-    assert "\n 1 %에서의 AUROC 0.950" in text
+    assert "\n 1%에서의 AUROC 0.950" in text
     assert "\n 정상 이미지의 오탐률 –" in text
     assert "무작위 가중치 기준: 초기 가중치 0.710" in text
     assert "측정 불가: 마스크 없음" in text
@@ -450,6 +451,21 @@ def test_korean_pages_speak_korean_and_keep_the_numbers(pages):
         for language in LANGUAGES
     }
     assert numbers["ko"] == numbers["en"]
+
+
+@pytest.mark.parametrize(
+    ("name", "korean"),
+    [
+        ("image AUROC", "이미지 AUROC"),
+        ("image AUROC, 25 normals", "이미지 AUROC, 정상 이미지 25장"),
+        ("AUROC, kernels (3, 1)", "AUROC, 커널 (3, 1)"),
+        ("loss, gain 0.7, of its own", "손실, 배율 0.7, of its own"),
+    ],
+)
+def test_a_measured_value_is_called_in_korean_as_far_as_words_are_known(name, korean):
+    known = {"kernels (#, #)": "커널 (#, #)", "gain #": "배율 #"}
+    assert book_words.call(name, "ko", known) == korean
+    assert book_words.call(name, "en", known) == name
 
 
 def test_a_quiz_works_without_script_and_names_itself(review):

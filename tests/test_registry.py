@@ -11,6 +11,7 @@ import records
 import registry
 import yaml
 from constants import LANGUAGES
+from directives import words
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -202,6 +203,23 @@ class TestAWrittenMethod:
         assert set(records.verdicts(pieces)) == {claim.id for claim in method.claims}
 
 
+@pytest.mark.parametrize(
+    ("method", "pieces"),
+    [
+        pytest.param(method, pieces, id=method.id)
+        for method in KNOWN.written()
+        if records.rows(pieces := records.pieces(ROOT / f"{method.notebook}.ipynb"))
+    ],
+)
+def test_a_korean_name_is_of_something_that_the_notebook_measures(method, pieces):
+    names = [row["name"] for row in records.rows(pieces)]
+    names += [piece["title"] for piece in pieces if piece["kind"] == "table"]
+    if random := records.report(pieces)["random_weights"]:
+        names.append(random["name"])
+    parts = {part for name in names for part in [name, *words.PART.split(name)]}
+    assert set(method.measures) <= parts | {words.NUMBER.sub("#", part) for part in parts}
+
+
 def test_a_planned_method_has_no_files_and_only_a_written_one_stands_in_the_contents():
     for method in KNOWN.methods.values():
         if method.status == "planned":
@@ -299,7 +317,11 @@ def test_a_small_registry_is_read(tmp_path):
         ("title: A paper (2022)", "title: ''", "listed: title: must be text that is not empty"),
         ("claims: [{", "claims: [better, {", "memory_bank/new: claims 1: must be a mapping, found"),
         ("claims: [{", "claims: [{id: better, source: x, ko: y, en: z}, {", "better: stands there"),
-        ("year: 2020, ", "year: 2020, measures: {AUROC: {ko: x}}, ", "measures, AUROC: en: is mis"),
+        (
+            "year: 2020, ",
+            "year: 2020, measures: {a: {ko: b}}, ",
+            "measures: a: must be text, found",
+        ),
         ("    name: New\n", "    name: New\n    name: Newer\n", "the key 'name' stands twice"),
         ("families:", "families", "not valid YAML"),
     ],

@@ -130,7 +130,7 @@ class Method:
 
     Attributes:
         status: "planned", "draft" (files exist, no page shows them) or "written".
-        measures: names of the notebook's measured values as a page writes them.
+        measures: what the notebook calls its measured values, and that in Korean.
     """
 
     id: str
@@ -149,7 +149,7 @@ class Method:
     gives: Text | None = None
     headline: tuple[Headline, ...] = ()
     claims: tuple[Claim, ...] = ()
-    measures: Mapping[str, Text] = field(default_factory=dict)
+    measures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def family(self) -> str:
@@ -490,7 +490,7 @@ def _method(entry: Mapping[str, Any], references: Mapping[str, Reference]) -> Me
         gives=_text(entry.get("gives")),
         headline=tuple(_headline(h) for h in entry.get("headline", [])),
         claims=tuple(_claim(c) for c in entry.get("claims", [])),
-        measures={name: _text(text) for name, text in entry.get("measures", {}).items()},
+        measures=entry.get("measures", {}),
     )
 
 

@@ -26,10 +26,8 @@ class BookDirective(SphinxDirective):
         return say(name, self.language, *values, **named)
 
     def call(self, name: str, method: registry.Method | None = None) -> str:
-        """What a record names, in the page's language where the book knows a word for it."""
-        if method and name in method.measures:
-            return method.measures[name][self.language]
-        return call(name, self.language)
+        """What a record names, in the page's language as far as the book has words for it."""
+        return call(name, self.language, method.measures if method else {})
 
     def baseline(self, name: str) -> str:
         """The label of a baseline, by the name that the record gives it."""

@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 
 from directives.base import BookDirective
 from directives.drawing import Content, badge, details, inline, measured, number, paragraph, table
-from directives.words import METRICS
+from directives.words import METRICS, WORDS
 
 
 class Measured(BookDirective):
@@ -111,7 +111,8 @@ class Measured(BookDirective):
         for name, value in record.get("settings", {}).items():
             rows.append([inline(name, "book-code"), inline(repr(value), "book-code")])
         for name, value in record.get("counts", {}).items():
-            rows.append([self.call(name), str(value)])
+            word = f"count {name}"
+            rows.append([self.say(word) if word in WORDS else name, str(value)])
         versions = record.get("versions", {})
         rows += [[name, str(value)] for name, value in versions.items()]
         return table([self.say("setting"), self.say("value")], rows)

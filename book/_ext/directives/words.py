@@ -1,5 +1,8 @@
 """Words of the interface, in both languages."""
 
+import re
+from collections.abc import Mapping
+
 #: Words of the interface: name -> (Korean, English).
 WORDS = {
     "paper": ("논문", "Paper"),
@@ -116,6 +119,17 @@ WORDS = {
     "question": ("문제 {}", "Question {}"),
     "right": ("정답:", "Right:"),
     "wrong": ("오답:", "Wrong:"),
+    "count train": ("학습 이미지", "training images"),
+    "count test": ("테스트 이미지", "test images"),
+    "count image_normal": ("이미지 지표: 정상", "image metrics: normal"),
+    "count image_anomalous": ("이미지 지표: 이상", "image metrics: anomalous"),
+    "count pixel_images": ("픽셀 지표: 모든 이미지", "pixel metrics: all images"),
+    "count pixel_anomalous": ("픽셀 지표: 이상", "pixel metrics: anomalous"),
+    "count regions": ("결함 영역", "defect regions"),
+    "count rendered_used_for_image_metrics": (
+        "이미지 지표에 그려 넣은 결함을 썼는지(0 또는 1)",
+        "image metrics use rendered defects (0 or 1)",
+    ),
     "choose": ("하나를 고르면 설명이 나타납니다.", "Choose one; its explanation appears."),
 }
 
@@ -130,36 +144,37 @@ METRICS = {
     "aupro_anomalous": ("AUPRO(이상 이미지만)", "AUPRO, anomalous images only"),
 }
 
-#: How pages call what the records of several notebooks name alike: name -> (Korean, English).
+#: How Korean pages call what the records of several notebooks name alike; # stands for a number.
 #: What one notebook alone has is named under `measures` in its registry entry.
 COMMON = {
-    "mean grey": ("평균 밝기", "mean grey"),
-    "thumbnail nearest neighbour": ("축소 이미지의 최근접 이웃", "thumbnail nearest neighbour"),
-    "Gaussian on the same features": ("같은 특징의 가우시안", "Gaussian on the same features"),
-    "initial weights": ("초기 가중치", "initial weights"),
-    "false positives among normal": ("정상 이미지의 오탐률", "false positives among normal"),
-    "found among defective": ("찾아낸 결함 이미지의 비율", "found among defective"),
-    "train": ("학습 이미지", "training images"),
-    "test": ("테스트 이미지", "test images"),
-    "image_normal": ("이미지 지표: 정상", "image metrics: normal"),
-    "image_anomalous": ("이미지 지표: 이상", "image metrics: anomalous"),
-    "pixel_images": ("픽셀 지표: 모든 이미지", "pixel metrics: all images"),
-    "pixel_anomalous": ("픽셀 지표: 마스크가 있는 이상", "pixel metrics: anomalous with a mask"),
-    "regions": ("결함 영역의 수", "defect regions"),
-    "rendered_used_for_image_metrics": (
-        "이미지 지표에 그려 넣은 결함을 썼는지(0 또는 1)",
-        "image metrics use rendered defects (0 or 1)",
-    ),
-    "no anomaly maps": ("이상 맵 없음", "no anomaly maps"),
-    "no masks": ("마스크 없음", "no masks"),
-    "no anomalous images": ("이상 이미지 없음", "no anomalous images"),
-    "no normal test images": ("정상 테스트 이미지 없음", "no normal test images"),
-    "no normal pixels": ("정상 픽셀 없음", "no normal pixels"),
-    "no normal pixels in anomalous images": (
-        "이상 이미지에 정상 픽셀 없음",
-        "no normal pixels in anomalous images",
-    ),
+    "mean grey": "평균 밝기",
+    "thumbnail nearest neighbour": "축소 이미지의 최근접 이웃",
+    "Gaussian on the same features": "같은 특징의 가우시안",
+    "initial weights": "초기 가중치",
+    "false positives among normal": "정상 이미지의 오탐률",
+    "found among defective": "찾아낸 결함 이미지의 비율",
+    "# normals": "정상 이미지 #장",
+    "all normals": "모든 정상 이미지",
+    "held-out normals": "떼어 둔 정상 이미지",
+    "held out": "떼어 둔 이미지",
+    "stride #": "스트라이드 #",
+    "loss": "손실",
+    "flow": "흐름",
+    "Gaussian": "가우시안",
+    "random": "무작위",
+    "mean": "평균",
+    "maximum": "최댓값",
+    "last epoch": "마지막 에포크",
+    "best epoch on the test set": "테스트 세트에서 가장 좋은 에포크",
+    "no anomaly maps": "이상 맵 없음",
+    "no masks": "마스크 없음",
+    "no anomalous images": "이상 이미지 없음",
+    "no normal test images": "정상 테스트 이미지 없음",
+    "no normal pixels": "정상 픽셀 없음",
+    "no normal pixels in anomalous images": "이상 이미지에 정상 픽셀 없음",
 }
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+PART = re.compile(r", (?![^(]*\))")  # a comma that no parenthesis encloses
 
 
 def say(name: str, language: str, *values: object, **named: object) -> str:
@@ -169,6 +184,26 @@ def say(name: str, language: str, *values: object, **named: object) -> str:
     return text.format(*values, **named) if values or named else text
 
 
-def call(name: str, language: str) -> str:
-    """What a record names, in `language`; a name that is not known stays as it is."""
-    return COMMON[name][language != "ko"] if name in COMMON else name
+def call(name: str, language: str, known: Mapping[str, str] | None = None) -> str:
+    """What a record names, in `language`.
+
+    Args:
+        name: as the notebook prints it, in English.
+        language: ``ko`` or ``en``.
+        known: Korean names beside `COMMON`, of whole names or of parts between commas.
+
+    Returns:
+        The name; each part that has no Korean word stays as it is.
+    """
+    if language != "ko":
+        return name
+    words = COMMON | {english: korean for korean, english in METRICS.values()} | dict(known or {})
+    if whole := _named(name, words):
+        return whole
+    return ", ".join(_named(part, words) or part for part in PART.split(name))
+
+
+def _named(name: str, words: Mapping[str, str]) -> str | None:
+    numbers = iter(NUMBER.findall(name))
+    korean = words.get(name) or words.get(NUMBER.sub("#", name))
+    return korean and re.sub("#", lambda _: next(numbers), korean)
