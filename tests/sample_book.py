@@ -20,7 +20,11 @@ REVIEW = {
     "en": "(patchcore)=\n# PatchCore\n\n(patchcore-idea)=\n## The idea\n\n$$ s = d $$ (eq-s)\n",
 }
 #: A method that is being written.
-DRAFT = "one_class/svdd"
+DRAFT = "sample/draft"
+DRAFT_ENTRIES = {
+    "families": "{id: sample, ko: 표본, en: Sample}",
+    "methods": f"{{id: {DRAFT}, name: D, status: draft, listed: null, year: 1, difficulty: 1}}",
+}
 CONTENTS = """format: jb-book
 root: book/index
 parts:
@@ -78,9 +82,10 @@ def notebook() -> dict:
 def write_draft(root: Path) -> None:
     """Begin a method of a new family: status `draft`, an unfinished review, a bare notebook."""
     registry = root / "book" / "methods.yml"
-    before, name, entry = registry.read_text(encoding="utf-8").partition(f"  - id: {DRAFT}\n")
-    entry = entry.replace("status: planned", "status: draft", 1)
-    registry.write_text(before + name + entry, encoding="utf-8")
+    text = registry.read_text(encoding="utf-8")
+    for heading, entry in DRAFT_ENTRIES.items():
+        text = text.replace(f"\n{heading}:\n", f"\n{heading}:\n  - {entry}\n")
+    registry.write_text(text, encoding="utf-8")
     for page in (
         root / "book" / f"{DRAFT}.ko.md",
         (root / "book" / DRAFT).with_name("index.ko.md"),

@@ -236,7 +236,7 @@ class TestTheMachinery:
         registry.write_text(text, encoding="utf-8")
         done = run_build(root, "--language", "ko")
         assert done.returncode == 1
-        assert "methods.yml: classical/histogram_otsu: difficulty: unknown value 9" in done.stdout
+        assert f"methods.yml: {sample_book.DRAFT}: difficulty: unknown value 9" in done.stdout
         assert "headline 1: mrk: unknown key 'mrk'; did you mean 'mark'?" in done.stdout
         assert "Traceback" not in done.stdout
 

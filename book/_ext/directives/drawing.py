@@ -11,7 +11,9 @@ Content = str | nodes.Node | Sequence[nodes.Node]
 
 def number(value: float | None, digits: int = 3) -> str:
     """A number as the pages print it; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+    if value is None:
+        return "–"
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")  # + 0.0: no −0.000
 
 
 def interval(value: float | None, pair: Sequence[float] | None) -> tuple[str, str]:
