@@ -29,14 +29,15 @@ _WORDS = {
     "마스크 정답 라벨 레이블 어노테이션 주석 라벨링 레이블링 정답지",
     "out": "result output heatmap overlay prediction pred predicted visualization visualisation "
     "vis anomalymap scoremap inference infer report figure plot log cache tmp temp trash backup "
-    "xyz depth 결과 결과물 출력 히트맵 오버레이 시각화 예측 추론 보고서 임시 휴지통 백업",
+    "copy thumb thumbnail unused excluded ignore xyz depth 결과 결과물 출력 히트맵 오버레이 시각화 "
+    "예측 추론 보고서 임시 휴지통 백업 복사본 썸네일 제외 미사용",
     "train": "train training trn fit 학습 훈련 트레인 트레이닝",
     "test": "test testing tst eval evaluation holdout 테스트 시험 평가 검사",
     "val": "val validation valid dev 검증 밸리데이션",
     # Names that say too little: good and defective images are both called so.
-    "unclear": "positive negative pos neg true false unknown unlabeled unlabelled unsorted raw "
-    "original origin old new all reference ref master template 양성 음성 미분류 미확인 보류 원본 "
-    "전체 기준 표준 마스터",
+    "unclear": "positive negative pos neg true tp fp tn fn unknown unlabeled unlabelled unsorted "
+    "raw original origin old new all reference ref master template 양성 음성 미분류 미확인 보류 "
+    "원본 전체 기준 표준 마스터 새폴더 과검 미검",
     "filler": "image img imgs picture pic photo data dataset file folder rgb "
     "set color colour gray grey detection inspection the of and 이미지 사진 데이터 데이터셋 영상 "
     "폴더 파일 그림 품 용 셋 들 컬러 흑백 검출 탐지 모음 판정",
@@ -44,12 +45,19 @@ _WORDS = {
     "thing": "part product sample item unit piece line cam camera lot batch day shift front back "
     "top bottom left right side view station 제품 부품 샘플 시료 라인 카메라 호기 로트 공정 "
     "상면 하면 전면 후면 측면 앞면 뒷면 주간 야간 년 월 일 차",
+    "doubt": "false pseudo 가성",  # a false defect is a good part
     "not": "no not non without 無",
     "free": "free 없음 없는",
 }
 _ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
 _HANGUL = "|".join(sorted((w for w in _ROLE if "가" <= w[0] <= "힣"), key=len, reverse=True))
-_ONE_WORD = {"ground truth": "gt", "n g": "ng", "o k": "ok", "n ok": "nok", "heat map": "heatmap"}
+_ONE_WORD = {
+    "ground truth": "gt",
+    "n g": "ng",
+    "o k": "ok",
+    "heat map": "heatmap",
+    "새 폴더": "새폴더",
+}
 _BESIDE = {  # what marks a mask or a drawing that lies beside its image: 000_mask.png, mask_000.png
     role: re.compile(rf"^(?:({words})[ _.-]+(.+)|(.+?)[ _.-]*(?:(?<=[ _.-])|(?<=\d))({words}))$")
     for role, words in {
@@ -246,7 +254,7 @@ def understand(base: Path) -> tuple[list[Entry], list[Entry], list[str]]:
     masks = [p for p in places if "mask" in p.roles and "out" not in p.roles]
     for p in places:
         if "out" in p.roles:
-            left.setdefault("results, copies or depth by their name", []).append(p.path)
+            left.setdefault("results, copies or set aside by their name", []).append(p.path)
     good, bad, lines = _label(base, images)
     used = {p.path for p in (*good, *bad)}
     if stray := [p.path for p in images if p.path not in used]:
@@ -314,9 +322,11 @@ def _read(name: str) -> tuple[frozenset[str], str]:
             found[i - 1 : i + 1] = [(word, turned.get(b if a == "not" else a, "unclear"))]
     told = {role for _, role in found if role}
     roles = told - {"filler", "thing", "not", "free"}
-    if {"good", "bad"} <= roles:
-        roles -= {"good", "bad"}  # "ok_ng": what lies deeper decides
     spare = [w for w, r in found if r is None and not w.isdigit() and len(w) + (w >= "가") > 1]
+    if {"good", "bad"} <= roles:  # "ok_ng": what lies deeper decides
+        roles = (roles - {"good", "bad"}) | ({"unclear"} if spare else set())
+    if "doubt" in roles:
+        roles = {"unclear"}
     alone = not told or (not roles and "thing" in told)  # "0412", "part 3"
     return frozenset(roles), " ".join(spare) or (name if alone else "")
 
@@ -482,7 +492,7 @@ def _as_good(place: _Place) -> _Place:
 def _near(name: str) -> bool:
     """True for a word for good with a slip of the pen."""
     words = [w for w in _WORDS["good"].split() if len(w) > 3]
-    return bool(difflib.get_close_matches(name.casefold(), words, n=1, cutoff=0.8))
+    return bool(difflib.get_close_matches(name.casefold(), words, n=1, cutoff=0.82))
 
 
 def _refuse(places: Sequence[_Place], why: str) -> None:

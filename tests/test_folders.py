@@ -127,10 +127,26 @@ def test_words_for_masks_are_never_defects(tree, masks):
 
 
 @pytest.mark.parametrize(
-    "name", ["nomal", "positive", "negative", "0", "unknown", "원본", "ok_thin", "ok_crack_ng2"]
+    "name",
+    [
+        "nomal",
+        "positive",
+        "negative",
+        "0",
+        "unknown",
+        "원본",
+        "새+폴더",
+        "가성불량",
+        "과검",
+        "ok_thin",
+        "ok_crack_ng2",
+    ],
 )
 def test_names_that_say_too_little_are_refused(tree, name):
-    refused(tree(f"train/good*5 test/{name}*2 test/crack*3"), f"{name}|call the folder otherwise")
+    refused(
+        tree(f"train/good*5 test/{name}*2 test/crack*3"),
+        "call the folder otherwise|good and something else",
+    )
 
 
 def test_good_and_defective_in_one_path_is_refused(tree):
@@ -330,12 +346,13 @@ def test_a_turn_that_the_size_does_not_show_is_told_once(tree, capsys):
 @pytest.mark.parametrize(
     "name",
     words(
-        "results Output heatmap+images overlays predictions_padim 결과 검사결과 히트맵 backup tmp"
+        "results Output heatmap+images overlays predictions_padim 결과 검사결과 히트맵 backup "
+        "tmp thumbnails 제외"
     ),
 )
 def test_results_are_never_defects(tree, name, capsys):
     assert look(tree(f"{BASE} {name}*3 test/{name}*3")) == USUAL
-    assert "left out, results, copies or depth by their name: 6 .png" in capsys.readouterr().out
+    assert "left out, results, copies or set aside by their name: 6 .png" in capsys.readouterr().out
 
 
 def test_drawings_beside_their_images_are_left_out(tree, capsys):
