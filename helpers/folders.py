@@ -29,14 +29,15 @@ _WORDS = {
     "마스크 정답 라벨 레이블 어노테이션 주석 라벨링 레이블링 정답지",
     "out": "result output heatmap overlay prediction pred predicted visualization visualisation "
     "vis anomalymap scoremap inference infer report figure plot log cache tmp temp trash backup "
-    "xyz depth 결과 결과물 출력 히트맵 오버레이 시각화 예측 추론 보고서 임시 휴지통 백업",
+    "copy thumb thumbnail unused excluded ignore xyz depth 결과 결과물 출력 히트맵 오버레이 시각화 "
+    "예측 추론 보고서 임시 휴지통 백업 복사본 썸네일 제외 미사용",
     "train": "train training trn fit 학습 훈련 트레인 트레이닝",
     "test": "test testing tst eval evaluation holdout 테스트 시험 평가 검사",
     "val": "val validation valid dev 검증 밸리데이션",
     # Names that say too little: good and defective images are both called so.
-    "unclear": "positive negative pos neg true false unknown unlabeled unlabelled unsorted raw "
-    "original origin old new all reference ref master template 양성 음성 미분류 미확인 보류 원본 "
-    "전체 기준 표준 마스터",
+    "unclear": "positive negative pos neg true tp fp tn fn unknown unlabeled unlabelled unsorted "
+    "raw original origin old new all reference ref master template 양성 음성 미분류 미확인 보류 "
+    "원본 전체 기준 표준 마스터 새폴더 과검 미검",
     "filler": "image img imgs picture pic photo data dataset file folder rgb "
     "set color colour gray grey detection inspection the of and 이미지 사진 데이터 데이터셋 영상 "
     "폴더 파일 그림 품 용 셋 들 컬러 흑백 검출 탐지 모음 판정",
@@ -44,12 +45,19 @@ _WORDS = {
     "thing": "part product sample item unit piece line cam camera lot batch day shift front back "
     "top bottom left right side view station 제품 부품 샘플 시료 라인 카메라 호기 로트 공정 "
     "상면 하면 전면 후면 측면 앞면 뒷면 주간 야간 년 월 일 차",
+    "doubt": "false pseudo 가성",  # a false defect is a good part
     "not": "no not non without 無",
     "free": "free 없음 없는",
 }
 _ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
 _HANGUL = "|".join(sorted((w for w in _ROLE if "가" <= w[0] <= "힣"), key=len, reverse=True))
-_ONE_WORD = {"ground truth": "gt", "n g": "ng", "o k": "ok", "n ok": "nok", "heat map": "heatmap"}
+_ONE_WORD = {
+    "ground truth": "gt",
+    "n g": "ng",
+    "o k": "ok",
+    "heat map": "heatmap",
+    "새 폴더": "새폴더",
+}
 _BESIDE = {  # what marks a mask or a drawing that lies beside its image: 000_mask.png, mask_000.png
     role: re.compile(rf"^(?:({words})[ _.-]+(.+)|(.+?)[ _.-]*(?:(?<=[ _.-])|(?<=\d))({words}))$")
     for role, words in {
@@ -57,6 +65,7 @@ _BESIDE = {  # what marks a mask or a drawing that lies beside its image: 000_ma
         "out": "results?|outputs?|heatmap|overlay|pred|prediction|anomaly_?map|결과|히트맵",
     }.items()
 }
+_SPLITS = ("train", "val", "test")
 _STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EPS", "PCD", "GBR", "ICO", "ICNS", "CUR"}
 _FOREIGN = re.compile(  # images, videos and archives that Pillow does not read
     r"\.(hei[cf]|raw|cr[23]|nef|arw|dng|raf|orf|rw2|dcm|dicom|np[yz]|mat|pdf|svgz?|eps|ai|[ew]mf|exr|"
@@ -92,12 +101,6 @@ Split = tuple[list[Entry], list[Entry]]
 
 
 @dataclass(frozen=True)
-class _Name:
-    roles: frozenset[str]
-    rest: str  # the words without a role
-
-
-@dataclass(frozen=True)
 class _Place:
     """An image file and what the folders above it say."""
 
@@ -108,15 +111,20 @@ class _Place:
     split: str | None
     roles: frozenset[str]
     kind: tuple[str, ...]  # names that are neither a role nor filler, outermost first
-    odd: tuple[str, ...]  # names that say good and something else
-    own: str = ""  # the innermost name that means defective
+    odd: bool  # a name says good and something else
+    own: str  # the innermost name that means defective
 
     @property
     def key(self) -> tuple[str, ...]:
         """What an image and its mask have in common."""
-        if "good" in self.roles:
-            return ("good",)
-        return tuple(" ".join(_tokens(name)) for name in self.kind)
+        named = tuple(" ".join(_tokens(name)) for name in self.kind)
+        return ("good",) if "good" in self.roles else named
+
+    @property
+    def label(self) -> str:
+        """``"good"``, or the kind of defect; dates below a folder of defects are no kinds."""
+        told = [name for name in self.kind if not self.own or re.search(r"[^\W\d_]", name)]
+        return "good" if "good" in self.roles else "/".join(told) or self.own
 
 
 def nfc(text: str) -> str:
@@ -145,17 +153,13 @@ def known(what: str, name: Any, names: Iterable[str]) -> None:
 
 def existing(root: Any) -> Path:
     """Return `root` as an absolute path, or raise an error that names where it was looked for."""
-    if isinstance(root, int) and not isinstance(root, bool):
-        root = _by_number("root", root, [p.name for p in visible(Path.cwd())])
-    if not isinstance(root, str | Path):
-        raise ValueError(f"root must be text, found {root!r}; with papermill: -r root {root}")
-    folder = Path(root).expanduser().resolve()
-    if folder.is_file():
-        raise FileNotFoundError(f"{folder} is a file; root= must be a folder (unpack an archive)")
+    given = root if isinstance(root, Path) else _text("root", root, Path.cwd())
+    folder = Path(given).expanduser().resolve()
     if not folder.is_dir():
-        here = "" if Path(root).is_absolute() else f" ({root} was looked for in {Path.cwd()})"
+        here = "" if Path(given).is_absolute() else f" ({given} was looked for in {Path.cwd()})"
+        what = "is a file" if folder.is_file() else f"does not exist{here}"
         raise FileNotFoundError(
-            f"there is no folder {folder}{here}; root= must be an existing folder"
+            f"there is no folder {folder}: it {what}; root= must be an existing folder, unpacked"
         )
     return folder
 
@@ -183,18 +187,12 @@ def choose(root: Any, category: Any) -> Path:
         FileNotFoundError: if `root` does not exist.
     """
     root = existing(root)
-    by_name = {nfc(p.name): p for p in visible(root)}
     if category is None:
         return _one_product(root)
-    if isinstance(category, int) and not isinstance(category, bool):
-        category = _by_number("category", category, list(by_name))
-    if not isinstance(category, str):
-        raise ValueError(
-            f"category must be text, found {category!r}; with papermill: -r category {category}"
-        )
-    category = nfc(category)
+    category = nfc(_text("category", category, root))
+    by_name = {nfc(p.name): p for p in visible(root)}
     known(f"category in {root}", category, by_name)
-    labelled = [n for n, p in by_name.items() if _read(n).roles & {"good", "train"} and _images(p)]
+    labelled = [n for n, p in by_name.items() if _read(n)[0] & {"good", "train"} and _images(p)]
     if labelled:
         raise ValueError(
             f"{root} holds {', '.join(labelled)} beside {category}: it is one product, and "
@@ -203,20 +201,35 @@ def choose(root: Any, category: Any) -> Path:
     return _one_product(by_name[category])
 
 
+def _text(what: str, value: Any, folder: Path) -> str:
+    """A name as text; a whole number stands for the one folder that it fits."""
+    names = [nfc(p.name) for p in visible(folder)]
+    if isinstance(value, int) and not isinstance(value, bool):
+        fits = [n for n in names if n.isdecimal() and int(n) == value]
+        if len(fits) == 1:
+            return fits[0]
+        value = f"{value}, a number that fits {len(fits)} folders of {', '.join(names) or 'none'}"
+    elif isinstance(value, str):
+        return value
+    raise ValueError(
+        f"{what} must be text, found {value}; with papermill, -r {what} 007 gives text and keeps "
+        "the zeros that -p drops"
+    )
+
+
 def _one_product(folder: Path) -> Path:
     """Return the folder, unless its subfolders look like products of their own."""
     names = {nfc(p.name): _read(nfc(p.name)) for p in visible(folder) if _images(p)}
-    decisive = {"good", "bad", "train", "test", "val"}
-    inner = [n for n, name in names.items() if not name.roles]
-    if len(inner) == 1 and not names[inner[0]].rest:
+    inner = [name for name, (roles, _) in names.items() if not roles]
+    if len(inner) == 1 and not names[inner[0]][1]:
         inner = []  # "images": says nothing, its folders do
-    labelled = any(name.roles & decisive for name in names.values())
+    labelled = any(roles - {"mask", "out", "unclear"} for roles, _ in names.values())
     if inner and not labelled and not _images(folder, deep=False):
         raise ValueError(
             f"{folder} holds no folder that its name tells to be good, train or test. If its "
             f"folders are products, give it as root and choose one of {', '.join(inner)} as "
-            "category (papermill: -r category NAME); if they are good and defective images, call the "
-            "folder of the good ones good"
+            "category (papermill: -r category NAME); if they are good and defective images, call "
+            "the folder of the good ones good"
         )
     return folder
 
@@ -236,49 +249,46 @@ def understand(base: Path) -> tuple[list[Entry], list[Entry], list[str]]:
         FileNotFoundError: if there are no images.
     """
     places, left = _walk(base)
-    places, beside = _beside(places)
-    left += [(p, "a drawing of a result beside its image") for p in beside["out"]]
-    masks = [p for p in places if "mask" in p.roles and "out" not in p.roles]
-    out = [p for p in places if "out" in p.roles]
-    left += [(p, "by the folder's name results, copies or depth, no photographs") for p in out]
+    places = _beside(places)
     images = [p for p in places if not p.roles & {"mask", "out"}]
-    good, bad, stray, lines = _label(base, images)
-    left += [(p, "directly in the folder, beside folders that give labels") for p in stray]
-    if not good and not images:
-        raise FileNotFoundError(
-            f"{base} holds no images that Pillow can read. Found: {_found(base)}" + _left(left)
+    masks = [p for p in places if "mask" in p.roles and "out" not in p.roles]
+    for p in places:
+        if "out" in p.roles:
+            left.setdefault("results, copies or set aside by their name", []).append(p.path)
+    good, bad, lines = _label(base, images)
+    used = {p.path for p in (*good, *bad)}
+    if stray := [p.path for p in images if p.path not in used]:
+        left["directly in it beside folders that give labels"] = stray
+    told = [line for reason, paths in left.items() for line in _left(reason, paths)]
+    train, tested = ([p for p in good if (p.split == "test") == side] for side in (False, True))
+    least = LEAST_TRAIN if tested else LEAST
+    if len(train) < least or (tested and len(tested) + len(bad) < 2):
+        files = [p.relative_to(base) for p in _files(base)]
+        found = sorted({f"{nfc(p.parent.as_posix())}/*{p.suffix}" for p in files})
+        many = f"{len(train)} good image{'' if len(train) == 1 else 's'} to train on"
+        raise (ValueError if images else FileNotFoundError)(
+            f"{base} holds {many if images else 'no images that Pillow can read'}; at least "
+            f"{LEAST} good images are needed, or {LEAST_TRAIN} beside a test folder with 2 "
+            "images, one of them good. They lie directly in it, in good/ or in train/good/. "
+            + "\n".join([f"Found: {some(found, 8) or 'an empty folder'}", *told])
         )
-    train = [p for p in good if p.split != "test"]
-    tested = [p for p in good if p.split == "test"]
-    found = _found(base) + _left(left)
-    _enough(base, len(train), len(tested), len(tested) + len(bad), found)
     if not tested:
         tested, train = train[::5], [p for i, p in enumerate(train) if i % 5]
         lines.append("every fifth good image was set apart for the test, which had none")
-    owned = _owners([*train, *tested, *bad], masks, beside["mask"])
-
-    def entry(place: _Place, kind: str) -> Entry:
-        return Entry(place.file, place.path, kind, tuple(owned.get(place.path, ())))
-
-    defects = [entry(p, _kind(p)) for p in bad]
-    defects.sort(key=lambda e: (e.type, e.path))
-    test = [*(entry(p, "good") for p in tested), *defects]
-    account = [
-        f"{base}:",
-        f"train: {len(train)} good, from {_places(train)}",
-        f"test: {counts(e.type for e in test)}, from {_places([*tested, *bad])}",
-        _mask_line(defects),
-        *lines,
+    owned = _owners([*train, *tested, *bad], masks)
+    bad.sort(key=lambda p: (p.label, p.path))
+    entries = [
+        [Entry(p.file, p.path, p.label, tuple(owned.get(p.path, ()))) for p in part]
+        for part in (train, [*tested, *bad])
     ]
-    if empty := _empty(base):
-        account.append(f"no files in: {some(empty)}")
-    return [entry(p, "good") for p in train], test, [*account, *_left(left).splitlines()[1:]]
-
-
-def _kind(place: _Place) -> str:
-    """The name of a kind of defect; dates and numbers below a folder of defects are none."""
-    told = [name for name in place.kind if not place.own or re.search(r"[^\W\d_]", name)]
-    return "/".join(told) or place.own
+    without = [p.path for p in bad if p.path not in owned]
+    lines.insert(0, f"masks: for {len(bad) - len(without)} of {len(bad)} defective images")
+    if without and len(without) < len(bad):
+        lines[0] += f"; without: {some(without, 12)}"
+    for name, part in (("test", [*tested, *bad]), ("train", train)):
+        places_of = some(list(dict.fromkeys(f"{p.where}/" for p in part)), 6)
+        lines.insert(0, f"{name}: {counts(p.label for p in part)}, from {places_of}")
+    return entries[0], entries[1], [f"{base}:", *lines, *told]
 
 
 # --- names --------------------------------------------------------------------------------------
@@ -297,38 +307,28 @@ def _role(token: str) -> str | None:
 
 
 @functools.cache
-def _read(name: str) -> _Name:
-    """What a folder's name says."""
+def _read(name: str) -> tuple[frozenset[str], str]:
+    """The roles that a folder's name gives, and its words without a role."""
     text = f" {' '.join(_tokens(name))} "
     for words, one in _ONE_WORD.items():
         text = text.replace(f" {words} ", f" {one} ")
-    words: list[tuple[str, str | None]] = [(t, _role(t)) for t in text.split()]
+    found: list[tuple[str, str | None]] = [
+        (t, _ROLE.get(t) or _ROLE.get(t.removesuffix("s"))) for t in text.split()
+    ]
     turned: dict[str | None, str] = {"good": "bad", "bad": "good"}
-    i = 0
-    while i + 1 < len(words):
-        (first, a), (second, b) = words[i : i + 2]
+    for i in range(len(found) - 1, 0, -1):
+        (_, a), (word, b) = found[i - 1 : i + 1]
         if a == "not" or b == "free":
-            word, role = (second, b) if a == "not" else (first, a)
-            words[i : i + 2] = [(word, turned.get(role, "unclear"))]
-        i += 1
-    told = {r for _, r in words if r}
+            found[i - 1 : i + 1] = [(word, turned.get(b if a == "not" else a, "unclear"))]
+    told = {role for _, role in found if role}
     roles = told - {"filler", "thing", "not", "free"}
-    if {"good", "bad"} <= roles:
-        roles -= {"good", "bad"}  # "ok_ng": what lies deeper decides
-    spare = [w for w, r in words if r is None and not w.isdigit() and len(w) + (w >= "가") > 1]
+    spare = [w for w, r in found if r is None and not w.isdigit() and len(w) + (w >= "가") > 1]
+    if {"good", "bad"} <= roles:  # "ok_ng": what lies deeper decides
+        roles = (roles - {"good", "bad"}) | ({"unclear"} if spare else set())
+    if "doubt" in roles:
+        roles = {"unclear"}
     alone = not told or (not roles and "thing" in told)  # "0412", "part 3"
-    return _Name(frozenset(roles), " ".join(spare) or (name if alone else ""))
-
-
-def _by_number(what: str, number: int, names: Sequence[str]) -> str:
-    fits = [n for n in names if n.isdecimal() and int(n) == number]
-    if len(fits) != 1:
-        raise ValueError(
-            f"{what} is the number {number}, which fits {len(fits)} folders of "
-            f"{', '.join(names) or 'none'}; give it as text: with papermill, -r {what} 007 "
-            "keeps the zeros that -p drops"
-        )
-    return fits[0]
+    return frozenset(roles), " ".join(spare) or (name if alone else "")
 
 
 def _hidden(name: str) -> bool:
@@ -355,222 +355,180 @@ def _images(base: Path, deep: bool = True) -> bool:
     return any(p.suffix.lower() in suffixes() and not _hidden(p.name) for p in files)
 
 
-def _empty(base: Path) -> list[str]:
-    found = [p for p in base.rglob("*") if p.is_dir() and not any(p.iterdir())]
-    return sorted(nfc(p.relative_to(base).as_posix()) for p in found if not _hidden(p.name))
-
-
-def _walk(base: Path) -> tuple[list[_Place], list[tuple[Any, str]]]:
-    """All image files, and what is left out with the reason."""
+def _walk(base: Path) -> tuple[list[_Place], dict[str, list[str]]]:
+    """All image files, and by its reason what is left out."""
     places: list[_Place] = []
-    left: list[tuple[Any, str]] = []
+    left: dict[str, list[str]] = {}
     for file in _files(base):
-        path = nfc(file.relative_to(base).as_posix())
-        *folders, name = path.split("/")
-        if any(_hidden(each) for each in (*folders, name)):
-            left.append((path, "hidden or system files"))
-        elif file.suffix.lower() in suffixes():
-            places.append(_place(file, path, folders))
-        elif _FOREIGN.fullmatch(file.suffix.lower()):
-            left.append((path, "of a type that Pillow cannot read here; convert them to PNG"))
+        path, suffix = nfc(file.relative_to(base).as_posix()), file.suffix.lower()
+        if any(_hidden(part) for part in path.split("/")):
+            left.setdefault("hidden or system files", []).append(path)
+        elif suffix in suffixes():
+            places.append(_place(file, path))
+        elif _FOREIGN.fullmatch(suffix):
+            left.setdefault("not readable with Pillow here, convert to PNG", []).append(path)
         else:
-            left.append((path, "no images"))
-    return places, left
+            left.setdefault("no images", []).append(path)
+    folders = (p for p in base.rglob("*") if p.is_dir() and not _hidden(p.name))
+    empty = sorted(nfc(p.relative_to(base).as_posix()) for p in folders if not any(p.iterdir()))
+    return places, left | ({"empty folders": empty} if empty else {})
 
 
-def _place(file: Path, path: str, folders: list[str]) -> _Place:
-    split, own = None, ""
+def _place(file: Path, path: str) -> _Place:
+    *folders, _ = path.split("/")
+    split, own, odd = None, "", False
     roles: set[str] = set()
     kind: list[str] = []
-    odd: list[str] = []
     vague: list[str] = []
     for folder in folders:
-        name = _read(folder)
-        here = name.roles & {"train", "val", "test"}
-        split = next((s for s in ("train", "val", "test") if s in here), split)
-        roles |= name.roles - here
-        if "bad" in name.roles:
-            own = folder
-        if "good" in name.roles and (name.rest or "unclear" in name.roles):
-            odd.append(folder)
-        if name.rest and "good" not in name.roles:
-            whole = not name.roles & {"mask", "train", "val", "test"}
-            kind.append(folder if whole else name.rest)
-        elif name.roles == {"unclear"}:
+        here, rest = _read(folder)
+        split = next((s for s in _SPLITS if s in here), split)
+        roles |= here - {*_SPLITS}
+        own = folder if "bad" in here else own
+        odd |= "good" in here and bool(rest or "unclear" in here)
+        if rest and "good" not in here:
+            kind.append(rest if here & {"mask", *_SPLITS} else folder)
+        elif here == {"unclear"}:
             vague.append(folder)
     if roles & {"good", "bad"}:
         roles.discard("unclear")
     else:
         kind += vague
-    stem = nfc(file.stem).casefold()
-    where = path.rpartition("/")[0] or "."
-    return _Place(file, path, where, stem, split, frozenset(roles), tuple(kind), tuple(odd), own)
+    where, stem = "/".join(folders) or ".", nfc(file.stem).casefold()
+    return _Place(file, path, where, stem, split, frozenset(roles), tuple(kind), odd, own)
 
 
-def _beside(places: list[_Place]) -> tuple[list[_Place], dict[str, list[Any]]]:
-    """Take masks and drawings that lie beside their images out of the images."""
-    folders: dict[str, set[str]] = {}
-    for p in places:
-        folders.setdefault(p.where, set()).add(p.stem)
-    found: dict[str, list[Any]] = {"mask": [], "out": []}
-    alone: dict[str, list[_Place]] = {"mask": [], "out": []}
-    rest = []
-    for p in places:
-        for role, pattern in _BESIDE.items():
-            match = None if p.roles & {"mask", "out"} else pattern.match(p.stem)
-            if match and (match[2] or match[3]) in folders[p.where]:
-                found[role].append((p, match[2] or match[3]) if role == "mask" else p)
-                break
-            if match:
-                alone[role].append(p)
-        else:
-            rest.append(p)
-    plain = [p for p in rest if not p.roles & {"mask", "out"}]
-    for odd in alone.values():
-        if odd and len(odd) < len(plain):  # where all are called so, it is the product's name
-            raise ValueError(
-                f"{some([p.path for p in odd])} look like masks or results by their names, but "
-                "their images do not lie beside them; put masks into ground_truth/<kind>/, take "
-                "results out of the folder, or rename the files"
+def _beside(places: list[_Place]) -> list[_Place]:
+    """Recognise masks and drawings of results that lie beside their images."""
+    plain = [p for p in places if not p.roles & {"mask", "out"}]
+    there = {(p.where, p.stem) for p in plain}
+    found: dict[_Place, str] = {}
+    for role, pattern in _BESIDE.items():
+        matches = [(p, pattern.match(p.stem)) for p in plain]
+        owners = {p: (p.where, match[2] or match[3]) for p, match in matches if match}
+        found |= {p: role for p, owner in owners.items() if owner in there}
+        alone = [p for p, owner in owners.items() if owner not in there]
+        if len(alone) < len(plain):  # where all are called so, it is the product's name
+            _refuse(
+                alone,
+                "is called like a mask or a result, but does not lie beside its image; put masks "
+                "into ground_truth/<kind>/, take results away, or rename it",
             )
-    return rest, found
+    return [replace(p, roles=p.roles | {found[p]}) if p in found else p for p in places]
 
 
 # --- labels -------------------------------------------------------------------------------------
 
 
-def _label(
-    base: Path, images: list[_Place]
-) -> tuple[list[_Place], list[_Place], list[_Place], list[str]]:
-    """Tell good from defective: good, bad, stray images, and lines that say which rule was used."""
-    if not images:
-        return [], [], [], []
-    splits = {p.split for p in images}
-    tested = "test" in splits
+def _label(base: Path, images: list[_Place]) -> tuple[list[_Place], list[_Place], list[str]]:
+    """Tell good images from defective ones, and say which rule was used."""
     lines = []
-    if "val" in splits:
-        to = "train" if tested else "test"
+    if any(p.split == "val" for p in images):
+        tested = any(p.split == "test" for p in images)
+        for i, p in enumerate(images):
+            if p.split == "val":
+                to = "train" if tested and "good" in p.roles else "test"
+                images[i] = replace(p, split=to)
         lines.append(
-            "validation: good images join train, where the threshold's are drawn, defects the test"
+            "validation: its good images join train, of which some are held out for the threshold, "
+            "its defects join the test"
             if tested
             else "validation: taken as the test, as there is no other"
         )
-        images = [
-            replace(p, split=to if to == "test" or "good" in p.roles else "test")
-            if p.split == "val"
-            else p
-            for p in images
-        ]
-    good = [p for p in images if "good" in p.roles and "bad" not in p.roles]
-    both = [p for p in images if {"good", "bad"} <= p.roles]
-    _refuse(both, "have a path with a word for good and a word for defective; rename the folder")
+    good = [p for p in images if "good" in p.roles]
+    bad = [p for p in images if "good" not in p.roles and (p.roles or p.kind)]
+    bare = [p for p in images if not p.roles and not p.kind]
+    _refuse(
+        [p for p in good if "bad" in p.roles], "has both good and defective in its path; rename"
+    )
     _refuse(
         [p for p in good if p.odd and p.split != "train"],
-        "lie in a folder whose name says good and something else; call it good, with "
-        "subfolders for what else there is to tell, or by the defect's name",
+        "lies in a folder whose name says good and something else; call it good, with subfolders "
+        "for what else there is to tell, or by the name of the defect",
     )
-    bare = [p for p in images if not p.roles and not p.kind]
-    bad = [p for p in images if "good" not in p.roles and (p.roles or p.kind)]
-    for part in ("train", "test"):
-        flat = [p for p in bare if p.split == part]
-        if part == "train" and flat and not any(p.split == "train" for p in (*good, *bad)):
-            good += flat
-            flat = []
-        if flat:
-            raise ValueError(
-                f"{base / flat[0].where} holds images directly; sort them into {part}/good and "
-                "test/<kind of defect>, so that their labels are known"
-            )
-    extra = [p for p in bad if p.split == "train"]
-    if extra:
-        names = dict.fromkeys(p.where.partition("/")[2] or p.where for p in extra)
+    flat = [p for p in bare if p.split is not None]
+    if all(p.split == "train" for p in flat) and not any(p.split == "train" for p in good):
+        good, flat = [*good, *map(_as_good, flat)], []
+    wrong = [p for p in bad if p.split == "train"]
+    if flat or wrong:
+        where = dict.fromkeys(p.where.partition("/")[2] or p.where for p in wrong)
+        what = "images directly" if flat else f"{', '.join(where)} beside good"
+        folder = flat[0].where if flat else wrong[0].where.partition("/")[0]
         raise ValueError(
-            f"{base / 'train'} holds {', '.join(names)} beside good, but training uses "
-            "normal images only; move defects to test/<kind of defect>, good images to train/good"
+            f"{base / folder} holds {what}; sort them into "
+            "train/good, which alone is trained on, test/good and test/<kind of defect>"
         )
+    unsure = [p for p in bad if p.split is None and not p.own]
     stray = [p for p in bare if p.split is None]
     if not good and stray:
-        _refuse(
-            [p for p in bad if not p.own],
-            f"lie beside images that are directly in {base}; put the good images into good/",
-        )
-        named = [p for p in stray if "bad" in _read(p.file.stem).roles]
-        _refuse(named, "are called defective, but lie among the good images; move them to defects/")
-        good, stray = stray, []
-    beside = [p for p in bad if p.split is None and not p.own]
+        good = [_as_good(p) for p in stray]
+        _refuse(unsure, f"lies beside images directly in {base}; put the good ones into good/")
+        named = [p for p in stray if "bad" in _read(p.file.stem)[0]]
+        _refuse(named, "is called defective, but lies among the good images; put it into defects/")
     if any(p.split for p in images):
-        _refuse(beside, "lie beside train or test; move them to test/<kind of defect> or away")
-    top_good = any(p.split == "test" or p.split is None for p in good)
-    for p in bad:
-        last = p.kind[-1] if p.kind else ""
-        near = difflib.get_close_matches(last.casefold(), _GOOD, n=1, cutoff=0.8)
-        vague = "unclear" in p.roles or (last.isdigit() and not top_good)
-        if not p.own and (near or vague):
-            _refuse(
-                [p], f"may be good or defective by the name {last!r}; call it good or otherwise"
-            )
+        _refuse(unsure, "lies beside train or test; move it to test/<kind of defect> or away")
+    beside_good = any(p.split != "train" for p in good)
+    vague = [
+        p
+        for p in bad
+        if not p.own
+        and p.kind
+        and (
+            "unclear" in p.roles or (p.kind[-1].isdigit() and not beside_good) or _near(p.kind[-1])
+        )
+    ]
+    _refuse(vague, "may be good or defective by its folder's name; call the folder otherwise")
     for places, other in ((good, "bad"), (bad, "good")):
-        called = [p.path for p in places if other in _read(p.file.stem).roles]
+        called = [p.path for p in places if other in _read(p.file.stem)[0]]
         if called and len(called) < len(places):
-            lines.append(
-                f"note: {other} by the file's name, but not by the folder's: {some(called)}"
-            )
-    good.sort(key=lambda p: p.path)
-    return good, bad, stray, lines
+            lines.append(f"note: {other} by the file's name, not by the folder's: {some(called)}")
+    return sorted(good, key=lambda p: p.path), bad, lines
 
 
-_GOOD = [w for w in _WORDS["good"].split() if len(w) > 3]
+def _as_good(place: _Place) -> _Place:
+    return replace(place, roles=place.roles | {"good"})
 
 
-def _refuse(places: list[_Place], why: str) -> None:
+def _near(name: str) -> bool:
+    """True for a word for good with a slip of the pen."""
+    words = [w for w in _WORDS["good"].split() if len(w) > 3]
+    return bool(difflib.get_close_matches(name.casefold(), words, n=1, cutoff=0.82))
+
+
+def _refuse(places: Sequence[_Place], why: str) -> None:
     if places:
-        folders = list(dict.fromkeys(str(p.file.parent) for p in places))
-        raise ValueError(f"{some(folders)}: {some([p.path for p in places])} {why}")
-
-
-def _enough(base: Path, train: int, good: int, test: int, found: str) -> None:
-    least = LEAST_TRAIN if good else LEAST
-    if train < least:
-        raise ValueError(
-            f"{base} holds {train} good image{'' if train == 1 else 's'}"
-            f"{' to train on' if good else ''}, at least {least} are needed: {LEAST}, or "
-            f"{LEAST_TRAIN} beside a test folder with good images. They lie directly in it, in "
-            f"good/ or in train/good/. Found: {found}"
-        )
-    if good and test < 2:
-        raise ValueError(
-            f"{base} holds {test} image to test, at least 2 are needed. Found: {found}"
-        )
+        folder = places[0].file.parent
+        raise ValueError(f"{folder}: each of {some([p.path for p in places])} {why}")
 
 
 # --- masks --------------------------------------------------------------------------------------
 
 
-def _owners(
-    images: list[_Place], masks: list[_Place], beside: list[tuple[_Place, str]]
-) -> dict[str, list[Path]]:
+def _owners(images: list[_Place], masks: list[_Place]) -> dict[str, list[Path]]:
     """Masks by the path of their image."""
     by_stem: dict[str, list[_Place]] = {}
     for p in images:
         by_stem.setdefault(p.stem, []).append(p)
     owned: dict[str, list[Path]] = {}
-    for mask, stem in beside:
-        hits = [p for p in by_stem.get(stem, []) if p.where == mask.where]
-        owned.setdefault(_one(mask, hits), []).append(mask.file)
     lost = []
     for mask in masks:
         hits = _candidates(mask, by_stem)
+        if len(hits) > 1:
+            names = some([p.path for p in hits])
+            raise ValueError(
+                f"the mask {mask.file} may belong to {names}: they differ in their suffix only, or "
+                "lie in folders of other names than the mask's; rename, or use ground_truth/<kind>/"
+            )
         if hits:
-            owned.setdefault(_one(mask, hits), []).append(mask.file)
+            owned.setdefault(hits[0].path, []).append(mask.file)
         else:
             lost.append(mask)
     if lost:
-        kind = "/".join(lost[0].kind) or "any kind"
         raise ValueError(
-            f"{some([str(p.file) for p in lost], 20)} belongs to no image: there is no image of "
-            f"{kind} so called; a mask is called like its image, with or without _mask, and "
-            "lies in ground_truth/<kind>/. If these are no masks, leave mask, label and gt out of "
-            "the folder's name"
+            f"{some([str(p.file) for p in lost], 20)} belongs to no image: there is none so called "
+            f"of {'/'.join(lost[0].kind) or 'any kind'}; a mask is called like its image, with or "
+            "without _mask, and lies in ground_truth/<kind>/. If these are no masks, leave mask, "
+            "label and gt out of the folder's name"
         )
     return owned
 
@@ -579,39 +537,21 @@ def _candidates(mask: _Place, by_stem: dict[str, list[_Place]]) -> list[_Place]:
     """The images that a mask may belong to: by name and folder, by its own folder, by name only."""
     last = mask.where.rpartition("/")[2].casefold()
     for stem, key in ((mask.stem, mask.key), (last, mask.key[:-1])):
-        for name in _names(stem):
+        match = _BESIDE["mask"].match(stem)
+        names = [stem, Path(stem).stem if Path(stem).suffix in suffixes() else stem]
+        for name in [*names, match[2] or match[3]] if match else names:
             named = by_stem.get(name, [])
             hits = [p for p in named if p.key == key]
             if not hits and not key:
                 hits = [p for p in named if p.key != ("good",)] or named
-            if mask.split is not None:
-                hits = [p for p in hits if p.split == mask.split] or hits
+            for test in (
+                lambda p: p.where == mask.where,
+                lambda p: p.split == (mask.split or "test"),
+            ):
+                hits = [p for p in hits if test(p)] or hits
             if hits:
-                return [p for p in hits if p.split == "test"] or hits
+                return hits
     return []
-
-
-def _names(stem: str) -> list[str]:
-    """The stems of images that a mask of this stem may belong to."""
-    names = [stem]
-    if Path(stem).suffix in suffixes():
-        names.append(Path(stem).stem)  # 000.bmp.png
-    match = _BESIDE["mask"].match(stem)
-    return [*names, match[2] or match[3]] if match else names
-
-
-def _one(mask: _Place, hits: list[_Place]) -> str:
-    if len(hits) == 1:
-        return hits[0].path
-    if len({p.where for p in hits}) == 1:
-        raise ValueError(
-            f"images in {hits[0].file.parent} differ in their suffix only, so that it is not clear "
-            f"whose the mask {mask.file} is; rename them"
-        )
-    raise ValueError(
-        f"the mask {mask.file} may belong to {some([p.path for p in hits])}; put it into "
-        "ground_truth/<kind>/, the kind called like the folder of its image"
-    )
 
 
 # --- the account --------------------------------------------------------------------------------
@@ -628,34 +568,8 @@ def counts(kinds: Iterable[str]) -> str:
     return ", ".join(f"{n} {kind}" for kind, n in Counter(kinds).items())
 
 
-def _places(places: list[_Place]) -> str:
-    return some(list(dict.fromkeys(f"{p.where}/" for p in places)), 6).replace("./", "the folder")
-
-
-def _mask_line(defects: list[Entry]) -> str:
-    without = [e.path for e in defects if not e.masks]
-    if not defects:
-        return "masks: none, as there are no defective images"
-    if len(without) == len(defects):
-        return f"masks: none for {len(defects)} defective images"
-    line = f"masks: {len(defects) - len(without)} of {len(defects)} defective images"
-    return f"{line}; without: {some(without, 12)}" if without else line
-
-
-def _left(left: list[tuple[Any, str]]) -> str:
-    """One line for every reason to leave files out."""
-    reasons: dict[str, list[str]] = {}
-    for item, reason in left:
-        reasons.setdefault(reason, []).append(item if isinstance(item, str) else item.path)
-    lines = []
-    for reason, paths in reasons.items():
-        kinds = counts(Path(p).suffix.lower() or "without ending" for p in paths)
-        names = "" if reason.startswith("hidden") else f" ({kinds}): {some(paths)}"
-        lines.append(f"left out, {reason}: {len(paths)}{names}")
-    return "".join(f"\n{line}" for line in lines)
-
-
-def _found(base: Path) -> str:
-    files = [p.relative_to(base) for p in _files(base)]
-    found = sorted({f"{nfc(p.parent.as_posix())}/*{p.suffix}" for p in files})
-    return some(found, 8) or "an empty folder"
+def _left(reason: str, paths: list[str]) -> list[str]:
+    kinds = counts(Path(p).suffix.lower() or "without ending" for p in paths)
+    if reason.startswith(("hidden", "empty")):
+        return [f"left out, {reason}: {len(paths) if reason[0] == 'h' else some(paths)}"]
+    return [f"left out, {reason}: {kinds} ({some(paths)})"]

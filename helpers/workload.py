@@ -5,14 +5,10 @@ from pathlib import Path
 import psutil
 
 _OWN = ("elpv", "textile", "textures")  # the book's own data prints the same on every machine
-_LIMITS = (  # limit, use and statistics of a container, cgroup 2 and 1
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    (
-        "memory/memory.limit_in_bytes",
-        "memory/memory.usage_in_bytes",
-        "memory/memory.stat",
-        "total_inactive_file",
-    ),
+_LIMITS = (  # limit, use, statistics of a container and what of it is given back: cgroup 2 and 1
+    "memory.max memory.current memory.stat inactive_file",
+    "memory/memory.limit_in_bytes memory/memory.usage_in_bytes memory/memory.stat "
+    "total_inactive_file",
 )
 
 
@@ -26,11 +22,11 @@ def available(groups: Path = Path("/sys/fs/cgroup")) -> int:
         Bytes, 0 or more.
     """
     free = int(psutil.virtual_memory().available)
-    for limit, used, statistics, cache in _LIMITS:
+    for limit, used, statistics, cache in map(str.split, _LIMITS):
         try:
             room = int((groups / limit).read_text()) - int((groups / used).read_text())
             lines = (line.split() for line in (groups / statistics).read_text().splitlines())
-            room += sum(int(line[1]) for line in lines if line[0] == cache)  # given back on demand
+            room += sum(int(line[1]) for line in lines if line[0] == cache)
         except (OSError, ValueError):  # no such limit, or the word "max"
             continue
         free = min(free, max(room, 0))

@@ -387,7 +387,7 @@ def test_no_normal_images(tmp_path):
     save(tmp_path / "test/broken/0.png", part(90))
     refused(ValueError, r"holds 0 good images.*Found: test/broken/\*\.png", "folder", root=tmp_path)
     save(tmp_path / "train/good/0.png", part(90))
-    refused(ValueError, "holds 1 good image, at least", "folder", root=tmp_path)
+    refused(ValueError, "holds 1 good image to train on; at least 6", "folder", root=tmp_path)
 
 
 def test_defects_among_the_training_images(layout):
