@@ -159,10 +159,11 @@ def test_names_that_say_too_little_are_refused(tree, name):
 
 MVTEC_KINDS = (
     "broken_large broken_small contamination bent_wire cable_swap cut_inner_insulation "
-    "missing_wire faulty_imprint poke squeeze color cut hole metal_contamination "
-    "thread bent broken glue print fold flip scratch combined pill_type crack manipulated_front scratch_head thread_side "
-    "thread_top glue_strip gray_stroke oil rough defective bent_lead damaged_case misplaced liquid "
-    "fabric_border split_teeth squeezed_teeth logical_anomalies structural_anomalies"
+    "missing_wire faulty_imprint poke squeeze color cut hole metal_contamination thread bent "
+    "broken glue print fold flip scratch combined pill_type crack manipulated_front "
+    "scratch_head thread_side thread_top glue_strip gray_stroke oil rough defective bent_lead "
+    "damaged_case misplaced liquid fabric_border split_teeth squeezed_teeth logical_anomalies "
+    "structural_anomalies"
 )
 
 
