@@ -298,9 +298,9 @@ def _decode(data: bytes, path: Path) -> tuple[np.ndarray, int, int]:
     Also returned: the EXIF orientation (1: upright) and the number of pages.
     """
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as opened:
-            warnings.simplefilter("ignore")  # of size, or of metadata that is not used
-            turned = int(opened.getexif().get(0x0112, 1))
+        # What is ignored is of size, or of metadata that is not used.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as opened:
+            turned = {n: n for n in range(9)}.get(opened.getexif().get(0x0112), 1)
             pages = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
             image = ImageOps.exif_transpose(opened)
             if image.mode[0] in "IF":
@@ -349,7 +349,7 @@ def _scale(train: Sequence[np.ndarray], alone: bool) -> tuple[float, float]:
     low, high = np.searchsorted(np.cumsum(counts), np.array([0.001, 0.999]) * counts.sum())
     if not alone or low == high or (high - low) * 256 >= 64 * depth:
         return 0, depth
-    spare = max((high - low) / 2, 4)  # room for a defect that is darker or brighter
+    spare = max((high - low) // 2, 4)  # room for a defect that is darker or brighter
     return max(0, low - spare), high + spare
 
 
@@ -427,6 +427,10 @@ def _read(
     digests: list[str] = []
     problems: list[str] = []
     noted: dict[str, list[str]] = {}
+
+    def note(what: str, entry: Entry) -> None:
+        noted.setdefault(what, []).append(entry.path)
+
     file, data, decoded = None, b"", (np.zeros(0), 1, 1)
     for i, entry in enumerate(entries):
         try:
@@ -446,7 +450,7 @@ def _read(
         else:
             images[i] = resized
         if pages > 1:
-            noted.setdefault("of several pages only the first is read", []).append(entry.path)
+            note("of several pages only the first is read", entry)
         marked = np.zeros(pixels.shape[:2], dtype=bool)
         for mask in entry.masks:
             try:
@@ -459,18 +463,13 @@ def _read(
             marked |= more
             parts.append(hashlib.sha256(marks).hexdigest())
             if doubtful:
-                key = (
-                    "turned by EXIF, and the size cannot tell whether the mask is too; compare them"
-                )
-                noted.setdefault(key, []).append(entry.path)
+                note("turned by EXIF, and the size cannot tell whether the mask is too", entry)
         if entry.masks:
             masks[i] = _shrink(marked, size)
             if entry.type != "good" and not marked.any():
-                key = "the mask marks no pixel and counts as none"
-                noted.setdefault(key, []).append(entry.path)
+                note("the mask marks no pixel and counts as none", entry)
             if marked.mean() > 0.5:
-                key = "the mask marks over half the image; 0 must be normal"
-                noted.setdefault(key, []).append(entry.path)
+                note("the mask marks over half the image; 0 must be normal", entry)
             has_mask[i] |= marked.any()
         if entry.kind is not None:
             rng = np.random.default_rng(int(_digest(entry.path, entry.kind), 16))
@@ -513,12 +512,12 @@ def _read(
 def _oddities(train: ImageSet, test: ImageSet) -> list[str]:
     """What is odd in the images themselves, each said once with the files."""
     images, paths = [*train.images, *test.images], [*train.paths, *test.paths]
-    levels = [np.count_nonzero(np.bincount(image.ravel(), minlength=256)) for image in images]
-    flat = [image.min(axis=(0, 1)) for image in images]
-    constant = [
-        p for p, image, low in zip(paths, images, flat, strict=True) if (image == low).all()
+    flat = {p for p, image in zip(paths, images, strict=True) if (image == image[0, 0]).all()}
+    few = [
+        path
+        for path, image in zip(paths, images, strict=True)
+        if path not in flat and np.count_nonzero(np.bincount(image.ravel(), minlength=256)) < 16
     ]
-    few = [p for p, n in zip(paths, levels, strict=True) if n < 16 and p not in set(constant)]
     first: dict[bytes, int] = {}
     same: dict[str, list[str]] = {}
     for i, image in enumerate(images):
@@ -528,12 +527,9 @@ def _oddities(train: ImageSet, test: ImageSet) -> list[str]:
             if j < len(train) <= i:
                 where = "in train and in test, which makes the result too good"
             same.setdefault(where, []).append(f"{paths[i]} = {paths[j]}")
-    notes = [f"the same image {where}: {some(pairs)}" for where, pairs in same.items()]
-    if few:
-        notes.insert(0, f"fewer than 16 levels of grey: {some(few)}")
-    if constant:
-        notes.insert(0, f"one colour everywhere: {some(constant)}")
-    return notes
+    noted = {"one colour everywhere": sorted(flat), "fewer than 16 levels of grey": few}
+    noted |= {f"the same image {where}": pairs for where, pairs in same.items()}
+    return [f"{what}: {some(names)}" for what, names in noted.items() if names]
 
 
 # --- what comes with pip ------------------------------------------------------------------------

@@ -19,32 +19,30 @@ from typing import Any
 from PIL import Image
 
 _WORDS = {
-    "good": "good ok okay okey normal nominal pass passed accept accepted conforming golden "
-    "intact flawless faultless healthy io 정상 정상품 양품 양호 합격 합격품 적합 무결함 무결점 "
-    "이상무 정품 良品 合格 正常",
-    "bad": "bad ng nok nio defect defective anomaly anomalie anomalous abnormal fail failed "
-    "failure fault faulty reject rejected nonconforming 불량 불량품 결함 이상 불합격 비정상 부적합 "
-    "하자 不良 不良品 缺陷 异常",
-    "mask": "mask gt groundtruth label annotation annotated seg segmentation segmap anno labelme "
-    "마스크 정답 라벨 레이블 어노테이션 주석 라벨링 레이블링 정답지",
+    "good": "good ok okay normal nominal pass passed accept accepted conforming golden intact "
+    "정상 정상품 양품 양호 합격 합격품 적합 무결함 무결점 이상무 정품 良品 合格 正常",
+    "bad": "bad ng nok defect defective anomaly anomalie anomalous abnormal fail failed "
+    "failure fault faulty reject rejected 불량 불량품 결함 이상 불합격 비정상 부적합 하자 不良",
+    "mask": "mask gt groundtruth label annotation annotated seg segmentation segmap anno "
+    "마스크 정답 라벨 레이블 어노테이션 주석 라벨링 레이블링",
     "out": "result output heatmap overlay prediction pred predicted visualization visualisation "
-    "vis anomalymap scoremap inference infer report figure plot log cache tmp temp trash backup "
-    "copy thumb thumbnail unused excluded ignore xyz depth 결과 결과물 출력 히트맵 오버레이 시각화 "
-    "예측 추론 보고서 임시 휴지통 백업 복사본 썸네일 제외 미사용",
-    "train": "train training trn fit 학습 훈련 트레인 트레이닝",
+    "vis anomalymap scoremap inference report figure plot log cache tmp temp trash backup copy "
+    "thumb thumbnail unused excluded ignore xyz depth 결과 결과물 출력 히트맵 오버레이 시각화 예측 "
+    "추론 보고서 임시 휴지통 백업 복사본 썸네일 제외 미사용",
+    "train": "train training trn 학습 훈련 트레인 트레이닝",
     "test": "test testing tst eval evaluation holdout 테스트 시험 평가 검사",
     "val": "val validation valid dev 검증 밸리데이션",
     # Names that say too little: good and defective images are both called so.
     "unclear": "positive negative pos neg true tp fp tn fn unknown unlabeled unlabelled unsorted "
     "raw original origin old new all reference ref master template 양성 음성 미분류 미확인 보류 "
     "원본 전체 기준 표준 마스터 새폴더 과검 미검",
-    "filler": "image img imgs picture pic photo data dataset file folder rgb "
-    "set color colour gray grey detection inspection the of and 이미지 사진 데이터 데이터셋 영상 "
-    "폴더 파일 그림 품 용 셋 들 컬러 흑백 검출 탐지 모음 판정",
+    "filler": "image img imgs picture pic photo data dataset file folder rgb set detection "
+    "inspection the of and 이미지 사진 데이터 데이터셋 영상 폴더 파일 그림 품 용 셋 들 검출 "
+    "탐지 모음 판정",
     # Filler beside another word, a name of its own alone.
     "thing": "part product sample item unit piece line cam camera lot batch day shift front back "
-    "top bottom left right side view station 제품 부품 샘플 시료 라인 카메라 호기 로트 공정 "
-    "상면 하면 전면 후면 측면 앞면 뒷면 주간 야간 년 월 일 차",
+    "top bottom left right side view station color colour gray grey 제품 부품 샘플 시료 라인 "
+    "카메라 호기 로트 공정 상면 하면 전면 후면 측면 앞면 뒷면 주간 야간 컬러 흑백 년 월 일 차",
     "doubt": "false pseudo 가성",  # a false defect is a good part
     "not": "no not non without 無",
     "free": "free 없음 없는",
@@ -58,18 +56,19 @@ _ONE_WORD = {
     "heat map": "heatmap",
     "새 폴더": "새폴더",
 }
+_MARKS = {
+    "mask": "masks?|gt|labels?|seg|segmentation|annotation|ground_?truth|마스크|정답|라벨",
+    "out": "results?|outputs?|heatmap|overlay|pred|prediction|anomaly_?map|결과|히트맵",
+}
 _BESIDE = {  # what marks a mask or a drawing that lies beside its image: 000_mask.png, mask_000.png
-    role: re.compile(rf"^(?:({words})[ _.-]+(.+)|(.+?)[ _.-]*(?:(?<=[ _.-])|(?<=\d))({words}))$")
-    for role, words in {
-        "mask": "masks?|gt|labels?|seg|segmentation|annotation|ground_?truth|마스크|정답|라벨",
-        "out": "results?|outputs?|heatmap|overlay|pred|prediction|anomaly_?map|결과|히트맵",
-    }.items()
+    role: re.compile(rf"^(?:({w})[ _.-]+(.+)|(.+?)[ _.-]*(?:(?<=[ _.-])|(?<=\d))({w}))$")
+    for role, w in _MARKS.items()
 }
 _SPLITS = ("train", "val", "test")
 _STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EPS", "PCD", "GBR", "ICO", "ICNS", "CUR"}
 _FOREIGN = re.compile(  # images, videos and archives that Pillow does not read
-    r"\.(hei[cf]|raw|cr[23]|nef|arw|dng|raf|orf|rw2|dcm|dicom|np[yz]|mat|pdf|svgz?|eps|ai|[ew]mf|exr|"
-    r"hdr|jxl|czi|avi|mp4|mov|mkv|wmv|zip|7z|rar|t?gz|tar|h5|hdf5|ply|pcd|bin)"
+    r"\.(hei[cf]|raw|cr[23]|nef|arw|dng|dcm|dicom|np[yz]|mat|pdf|svg|eps|ai|[ew]mf|exr|hdr|jxl|czi|"
+    r"avi|mp4|mov|mkv|wmv|zip|7z|rar|t?gz|tar|h5|hdf5|ply|pcd|bin)"
 )
 _SYSTEM = re.compile(r"[.~].*|__macosx|@eadir|thumbs\.db|desktop\.ini|lost\+found|\$recycle\.bin")
 # 3 to fit, 1 for the threshold; 2 to test, and every fifth of 6 are 2. With fewer a notebook fails.
@@ -115,16 +114,17 @@ class _Place:
     own: str  # the innermost name that means defective
 
     @property
-    def key(self) -> tuple[str, ...]:
-        """What an image and its mask have in common."""
-        named = tuple(" ".join(_tokens(name)) for name in self.kind)
-        return ("good",) if "good" in self.roles else named
-
-    @property
     def label(self) -> str:
         """``"good"``, or the kind of defect; dates below a folder of defects are no kinds."""
         told = [name for name in self.kind if not self.own or re.search(r"[^\W\d_]", name)]
-        return "good" if "good" in self.roles else "/".join(told) or self.own
+        return "good" if "good" in self.roles else "/".join(told) or self.own or "good"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What an image and its mask have in common; flat masks have nothing in it."""
+        if "good" in self.roles or ("mask" not in self.roles and self.label == "good"):
+            return ("good",)
+        return tuple(" ".join(_tokens(name)) for name in self.kind)
 
 
 def nfc(text: str) -> str:
@@ -312,14 +312,12 @@ def _read(name: str) -> tuple[frozenset[str], str]:
     text = f" {' '.join(_tokens(name))} "
     for words, one in _ONE_WORD.items():
         text = text.replace(f" {words} ", f" {one} ")
-    found: list[tuple[str, str | None]] = [
-        (t, _ROLE.get(t) or _ROLE.get(t.removesuffix("s"))) for t in text.split()
-    ]
-    turned: dict[str | None, str] = {"good": "bad", "bad": "good"}
+    found = [(t, _ROLE.get(t) or _ROLE.get(t.removesuffix("s"))) for t in text.split()]
+    turned = {"good": "bad", "bad": "good"}
     for i in range(len(found) - 1, 0, -1):
         (_, a), (word, b) = found[i - 1 : i + 1]
         if a == "not" or b == "free":
-            found[i - 1 : i + 1] = [(word, turned.get(b if a == "not" else a, "unclear"))]
+            found[i - 1 : i + 1] = [(word, turned.get(str(b if a == "not" else a), "unclear"))]
     told = {role for _, role in found if role}
     roles = told - {"filler", "thing", "not", "free"}
     spare = [w for w, r in found if r is None and not w.isdigit() and len(w) + (w >= "가") > 1]
@@ -379,21 +377,16 @@ def _place(file: Path, path: str) -> _Place:
     split, own, odd = None, "", False
     roles: set[str] = set()
     kind: list[str] = []
-    vague: list[str] = []
     for folder in folders:
         here, rest = _read(folder)
         split = next((s for s in _SPLITS if s in here), split)
         roles |= here - {*_SPLITS}
         own = folder if "bad" in here else own
         odd |= "good" in here and bool(rest or "unclear" in here)
-        if rest and "good" not in here:
+        if (rest and "good" not in here) or here == {"unclear"}:
             kind.append(rest if here & {"mask", *_SPLITS} else folder)
-        elif here == {"unclear"}:
-            vague.append(folder)
     if roles & {"good", "bad"}:
         roles.discard("unclear")
-    else:
-        kind += vague
     where, stem = "/".join(folders) or ".", nfc(file.stem).casefold()
     return _Place(file, path, where, stem, split, frozenset(roles), tuple(kind), odd, own)
 
@@ -429,26 +422,18 @@ def _label(base: Path, images: list[_Place]) -> tuple[list[_Place], list[_Place]
             if p.split == "val":
                 to = "train" if tested and "good" in p.roles else "test"
                 images[i] = replace(p, split=to)
-        lines.append(
-            "validation: its good images join train, of which some are held out for the threshold, "
-            "its defects join the test"
-            if tested
-            else "validation: taken as the test, as there is no other"
-        )
+        joins = "its good images join train, its defects the test"
+        lines.append(f"validation: {joins if tested else 'taken as the test, there is no other'}")
     good = [p for p in images if "good" in p.roles]
     bad = [p for p in images if "good" not in p.roles and (p.roles or p.kind)]
     bare = [p for p in images if not p.roles and not p.kind]
-    _refuse(
-        [p for p in good if "bad" in p.roles], "has both good and defective in its path; rename"
-    )
-    _refuse(
-        [p for p in good if p.odd and p.split != "train"],
-        "lies in a folder whose name says good and something else; call it good, with subfolders "
-        "for what else there is to tell, or by the name of the defect",
-    )
+    both = [p for p in good if "bad" in p.roles]
+    _refuse(both, "has both good and defective in its path; rename the folder")
+    odd = [p for p in good if p.odd and p.split != "train"]
+    _refuse(odd, "lies in a folder called good and something else; put it into good/, or rename")
     flat = [p for p in bare if p.split is not None]
     if all(p.split == "train" for p in flat) and not any(p.split == "train" for p in good):
-        good, flat = [*good, *map(_as_good, flat)], []
+        good, flat = [*good, *flat], []
     wrong = [p for p in bad if p.split == "train"]
     if flat or wrong:
         where = dict.fromkeys(p.where.partition("/")[2] or p.where for p in wrong)
@@ -461,22 +446,14 @@ def _label(base: Path, images: list[_Place]) -> tuple[list[_Place], list[_Place]
     unsure = [p for p in bad if p.split is None and not p.own]
     stray = [p for p in bare if p.split is None]
     if not good and stray:
-        good = [_as_good(p) for p in stray]
+        good = stray
         _refuse(unsure, f"lies beside images directly in {base}; put the good ones into good/")
-        named = [p for p in stray if "bad" in _read(p.file.stem)[0]]
-        _refuse(named, "is called defective, but lies among the good images; put it into defects/")
+    named = [p for p in good if "good" not in p.roles and "bad" in _read(p.file.stem)[0]]
+    _refuse(named, "is called defective, but lies among the good images; put it into defects/")
     if any(p.split for p in images):
         _refuse(unsure, "lies beside train or test; move it to test/<kind of defect> or away")
     beside_good = any(p.split != "train" for p in good)
-    vague = [
-        p
-        for p in bad
-        if not p.own
-        and p.kind
-        and (
-            "unclear" in p.roles or (p.kind[-1].isdigit() and not beside_good) or _near(p.kind[-1])
-        )
-    ]
+    vague = [p for p in bad if not p.own and p.kind and _vague(p, beside_good)]
     _refuse(vague, "may be good or defective by its folder's name; call the folder otherwise")
     for places, other in ((good, "bad"), (bad, "good")):
         called = [p.path for p in places if other in _read(p.file.stem)[0]]
@@ -485,14 +462,11 @@ def _label(base: Path, images: list[_Place]) -> tuple[list[_Place], list[_Place]
     return sorted(good, key=lambda p: p.path), bad, lines
 
 
-def _as_good(place: _Place) -> _Place:
-    return replace(place, roles=place.roles | {"good"})
-
-
-def _near(name: str) -> bool:
-    """True for a word for good with a slip of the pen."""
-    words = [w for w in _WORDS["good"].split() if len(w) > 3]
-    return bool(difflib.get_close_matches(name.casefold(), words, n=1, cutoff=0.82))
+def _vague(place: _Place, beside_good: bool) -> bool:
+    """True where a name says too little, or is a word for good with a slip of the pen."""
+    name, words = place.kind[-1], [w for w in _WORDS["good"].split() if len(w) > 3]
+    near = difflib.get_close_matches(name.casefold(), words, n=1, cutoff=0.82)
+    return "unclear" in place.roles or (name.isdigit() and not beside_good) or bool(near)
 
 
 def _refuse(places: Sequence[_Place], why: str) -> None:
@@ -544,11 +518,8 @@ def _candidates(mask: _Place, by_stem: dict[str, list[_Place]]) -> list[_Place]:
             hits = [p for p in named if p.key == key]
             if not hits and not key:
                 hits = [p for p in named if p.key != ("good",)] or named
-            for test in (
-                lambda p: p.where == mask.where,
-                lambda p: p.split == (mask.split or "test"),
-            ):
-                hits = [p for p in hits if test(p)] or hits
+            hits = [p for p in hits if p.where == mask.where] or hits
+            hits = [p for p in hits if p.split == (mask.split or "test")] or hits
             if hits:
                 return hits
     return []

@@ -7,6 +7,7 @@ stands for a space in a folder's name.
 
 import re
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -16,6 +17,12 @@ from helpers import data, folders
 
 SIDE = 32
 RNG = np.random.default_rng(0)
+START = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_images_every_time():
+    RNG.bit_generator.state = START
 
 
 def photograph(size=(SIDE, SIDE)):
@@ -137,6 +144,7 @@ def test_words_for_masks_are_never_defects(tree, masks):
         "원본",
         "새+폴더",
         "가성불량",
+        "no_solder",
         "과검",
         "ok_thin",
         "ok_crack_ng2",
@@ -145,8 +153,24 @@ def test_words_for_masks_are_never_defects(tree, masks):
 def test_names_that_say_too_little_are_refused(tree, name):
     refused(
         tree(f"train/good*5 test/{name}*2 test/crack*3"),
-        "call the folder otherwise|good and something else",
+        "call the folder otherwise|called good and something else",
     )
+
+
+MVTEC_KINDS = (
+    "broken_large broken_small contamination bent_wire cable_swap cut_inner_insulation "
+    "missing_wire faulty_imprint poke squeeze color cut hole metal_contamination thread bent "
+    "broken glue print fold flip scratch combined pill_type crack manipulated_front "
+    "scratch_head thread_side thread_top glue_strip gray_stroke oil rough defective bent_lead "
+    "damaged_case misplaced liquid fabric_border split_teeth squeezed_teeth logical_anomalies "
+    "structural_anomalies"
+)
+
+
+@pytest.mark.parametrize("kind", words(MVTEC_KINDS))
+def test_the_kinds_of_mvtec_ad_are_kinds(tree, kind):
+    root = tree(f"train/good*4 test/good*1 test/{kind}*1 ground_truth/{kind}*1_mask")
+    assert look(root) == (4, {"good": 1, kind: 1}, 1)
 
 
 def test_good_and_defective_in_one_path_is_refused(tree):
@@ -203,7 +227,8 @@ def test_layouts_that_are_refused(tree, line, message):
 
 
 def test_flat_images_that_are_called_defective_are_not_good(tree):
-    refused(tree("*6OK_| *3NG_|"), r"NG_000\.png.* is called defective, but lies among the good")
+    for line in ("*6OK_| *3NG_|", "train*6OK_| train*3NG_| test/good*2"):
+        refused(tree(line), r"NG_000\.png.* is called defective, but lies among the good")
 
 
 def test_file_names_that_contradict_their_folder_are_told(tree, capsys):
@@ -535,3 +560,13 @@ def test_only_the_first_of_several_pages_is_read(tree, capsys):
     pages = [Image.fromarray(photograph()) for _ in range(2)]
     pages[0].save(root / "good/pages.tif", save_all=True, append_images=pages[1:])
     assert notes(root, capsys) == ["of several pages only the first is read: good/pages.tif"]
+
+
+def test_damaged_metadata_is_no_matter(tree):
+    root = tree("good*6")
+    path = save(root / "good/photo.jpg", photograph())
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2] + b"\xff\xe1\x00\x10Exif\x00\x00II*\x00\x08\x00" + whole[2:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert look(root)[0] == 5
