@@ -13,7 +13,7 @@ from scipy.spatial.distance import mahalanobis
 
 from helpers import backbones
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "memory_bank" / "padim.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "memory_bank" / "padim.ipynb"
 
 
 @pytest.fixture(scope="module")
