@@ -25,10 +25,9 @@ serve: .venv-book/.ready ## build the site and serve it on localhost (PORT=8000)
 	$(BOOK) book/build.py --serve --port $(PORT)
 
 test: export BOOK_THREADS ?= 1
-test: .venv/.ready lint ## everything that CI runs
-	$(ALL) -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
-	  -n 2 --dist loadscope notebooks
-	$(ALL) -m pytest -n 2 --dist loadscope
+test: .venv/.ready lint ## everything that CI runs; NB=memory_bank/patchcore for one method, no site
+	$(ALL) -m pytest -n 2 --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
+	  $(if $(NB),--nb $(NB)) notebooks tests
 
 lint: .venv/.ready ## code style, in files and notebooks
 	$(ALL) -m ruff check .

@@ -1,5 +1,7 @@
-"""The built site as a reader meets it: in Chromium, over http and from a folder, in both languages.
+"""The built site as a reader meets it: in Chromium, in both languages, over http.
 
+From a folder, without a server, a browser treats scripts, storage and addresses differently: so a
+page of each kind is opened there too, and the landing page, the search and progress are tried.
 Every request that leaves the machine is blocked and recorded; a page that makes one fails.
 """
 
@@ -48,6 +50,15 @@ WORDS = {
     ),
     "en": ("defect", "normal", "anomaly", "threshold", "coreset", "PatchCore", "memory bank"),
 }
+#: A page of each kind: front page, guide, family, review, notebook, a page of results.
+KINDS = (
+    "book/index.html",
+    "book/guide/using.html",
+    "book/memory_bank/index.html",
+    "book/memory_bank/patchcore.html",
+    "notebooks/memory_bank/patchcore.html",
+    "book/results/leaderboard.html",
+)
 #: Text that only an unrendered page shows.
 RAW = (":::", "{ref}", "{doc}", "{cite", "{eq}", "```", "$$", "\\frac", ")=")
 
@@ -89,8 +100,15 @@ def addresses(site: Path) -> Iterator[dict[str, str]]:
     server.shutdown()
 
 
+@pytest.fixture
+def base(addresses: dict[str, str]) -> str:
+    """The site on a server."""
+    return addresses["http"]
+
+
 @pytest.fixture(params=["http", "file"])
-def base(request: pytest.FixtureRequest, addresses: dict[str, str]) -> str:
+def either(request: pytest.FixtureRequest, addresses: dict[str, str]) -> str:
+    """The site on a server, and in its folder."""
     return addresses[request.param]
 
 
@@ -148,9 +166,9 @@ def names(site: Path, language: str) -> list[str]:
 @pytest.mark.parametrize(
     ("locale", "language"), [("ko-KR", "ko"), ("en-US", "en"), ("de-DE", "en")]
 )
-def test_the_landing_page_leads_to_the_readers_language(base, reader, locale, language) -> None:
+def test_the_landing_page_leads_to_the_readers_language(either, reader, locale, language) -> None:
     window = reader(locale=locale)
-    window.page.goto(f"{base}/index.html")
+    window.page.goto(f"{either}/index.html")
     window.page.wait_for_url(f"**/{language}/book/index.html")
     assert window.page.evaluate("document.documentElement.lang") == language
 
@@ -173,38 +191,48 @@ def test_the_folder_of_a_language_leads_to_its_front_page(base, reader, language
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_all_pages_render_whole(site, base, reader, language) -> None:
-    """Formulas rendered, no raw directives, no broken image, no sideways scrolling on a phone."""
     window = reader()
     for name in names(site, language):
-        window.page.set_viewport_size(DESK)
-        window.open(f"{base}/{language}/{name}")
-        formulas, rendered, failed = window.page.evaluate(
-            "[document.querySelectorAll('.math').length, "
-            "document.querySelectorAll('.math mjx-container').length, "
-            "document.querySelectorAll('mjx-merror, [data-mjx-error]').length]"
-        )
-        assert rendered >= formulas and failed == 0, f"{name}: a formula is not rendered"
-        prose = window.page.evaluate(
-            """() => { const copy = document.querySelector("article.bd-article").cloneNode(true);
-            const code = "pre, code, mjx-container, script, style";
-            copy.querySelectorAll(code).forEach((each) => each.remove());
-            return copy.textContent; }"""
-        )
-        assert [raw for raw in RAW if raw in prose] == [], f"{name}: raw text on the page"
-        broken = window.page.evaluate(
-            "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
-        )
-        assert broken == [], name
-        window.page.set_viewport_size(PHONE)
-        window.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-        wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wide <= 0, f"{name} is {wide} pixels too wide"
-        hidden = window.page.evaluate(
-            """() => [...document.querySelectorAll("div.cell_output pre")]
-            .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
-        )
-        assert hidden == [], f"{name}: printed numbers hide beyond the edge of a phone"
-        assert window.page.is_visible("a.language-switch"), name
+        renders_whole(window, f"{base}/{language}/{name}")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_page_of_each_kind_renders_whole_from_a_folder(site, addresses, reader, name) -> None:
+    language = LANGUAGES[KINDS.index(name) % 2]
+    renders_whole(reader(), f"{addresses['file']}/{language}/{name}")
+
+
+def renders_whole(window: Reader, address: str) -> None:
+    """Formulas rendered, no raw directives, no broken image, no sideways scrolling on a phone."""
+    window.page.set_viewport_size(DESK)
+    window.open(address)
+    formulas, rendered, failed = window.page.evaluate(
+        "[document.querySelectorAll('.math').length, "
+        "document.querySelectorAll('.math mjx-container').length, "
+        "document.querySelectorAll('mjx-merror, [data-mjx-error]').length]"
+    )
+    assert rendered >= formulas and failed == 0, f"{address}: a formula is not rendered"
+    prose = window.page.evaluate(
+        """() => { const copy = document.querySelector("article.bd-article").cloneNode(true);
+        const code = "pre, code, mjx-container, script, style";
+        copy.querySelectorAll(code).forEach((each) => each.remove());
+        return copy.textContent; }"""
+    )
+    assert [raw for raw in RAW if raw in prose] == [], f"{address}: raw text on the page"
+    broken = window.page.evaluate(
+        "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+    )
+    assert broken == [], address
+    window.page.set_viewport_size(PHONE)
+    window.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, f"{address} is {wide} pixels too wide"
+    hidden = window.page.evaluate(
+        """() => [...document.querySelectorAll("div.cell_output pre")]
+        .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
+    )
+    assert hidden == [], f"{address}: printed numbers hide beyond the edge of a phone"
+    assert window.page.is_visible("a.language-switch"), address
 
 
 def test_dark_and_light_differ_and_both_are_readable(site, base, reader) -> None:
@@ -249,34 +277,46 @@ def test_the_language_switch_keeps_page_and_section(site, base, reader, viewport
         window.page.wait_for_url(f"**/ko/{name}{anchor}")
 
 
+def search(window: Reader, site: Path, address: str, word: str) -> list[Path]:
+    """The pages that the search offers for a word; it must have ended."""
+    window.open(f"{address}/search.html?q={quote(word)}")
+    window.page.wait_for_function(
+        "document.querySelector('#search-results .search-summary')?.textContent.length > 0"
+    )
+    links = window.page.eval_on_selector_all(
+        "#search-results ul.search li a",
+        "links => links.map(a => decodeURI(a.href).split('#')[0].split('?')[0])",
+    )
+    language = address.rpartition("/")[2]
+    return [site / language / link.partition(f"/{language}/")[2] for link in links]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_search_finds_korean_and_english_words(site, base, reader, language) -> None:
     window = reader()
     for word in WORDS[language]:
-        window.open(f"{base}/{language}/search.html?q={quote(word)}")
-        window.page.wait_for_selector("#search-results ul.search li", timeout=10_000)
-        found = window.page.eval_on_selector_all(
-            "#search-results ul.search li a",
-            "links => links.map(a => a.href.split('#')[0].split('?')[0])",
-        )
-        missing = [link for link in found if not (site / link.partition(f"/{language}/")[2]).suffix]
-        assert found and not missing, word
+        found = search(window, site, f"{base}/{language}", word)
+        assert found, word
+        assert [page for page in found if not page.is_file()] == [], word
 
 
-def test_the_search_finds_a_word_with_a_particle_and_not_a_word_that_is_absent(
-    base, reader
-) -> None:
-    window = reader()
-    window.open(f"{base}/ko/search.html?q={quote('퀄퀄퀄')}")
-    window.page.wait_for_function("document.querySelector('#search-results p, #search-results h2')")
-    window.page.wait_for_timeout(500)
-    assert window.page.locator("#search-results ul.search li").count() == 0
+def test_the_search_works_from_a_folder(site, addresses, reader) -> None:
+    assert search(reader(), site, f"{addresses['file']}/ko", "결함")
 
 
-def test_progress_is_kept_shown_saved_and_read_back(base, reader, tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["이상치를", "결함이", "임곗값은"])
+def test_the_search_finds_a_word_with_a_particle(site, base, reader, word) -> None:
+    assert search(reader(), site, f"{base}/ko", word)
+
+
+def test_the_search_does_not_find_a_word_that_is_absent(site, base, reader) -> None:
+    assert search(reader(), site, f"{base}/ko", "퀄퀄퀄") == []
+
+
+def test_progress_is_kept_shown_saved_and_read_back(either, reader, tmp_path: Path) -> None:
     window = reader(accept_downloads=True)
     page = window.page
-    window.open(f"{base}/ko/notebooks/memory_bank/patchcore.html")
+    window.open(f"{either}/ko/notebooks/memory_bank/patchcore.html")
     page.focus("input[data-kind=run]")
     page.keyboard.press("Space")  # works without a mouse
     exercises = page.locator("input[data-kind=solved]")
@@ -285,7 +325,7 @@ def test_progress_is_kept_shown_saved_and_read_back(base, reader, tmp_path: Path
     # The English book knows it too. (From a folder, Chromium hands it over with some delay.)
     overview = page.locator("#progress-overview")
     for _ in range(10):
-        window.open(f"{base}/en/book/guide/using.html")
+        window.open(f"{either}/en/book/guide/using.html")
         if "1 / " in overview.inner_text():
             break
         page.wait_for_timeout(300)

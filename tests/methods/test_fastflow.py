@@ -9,7 +9,7 @@ from exercise_tests import ExerciseTests
 from notebook_loader import Exercises, definitions
 from scipy.stats import multivariate_normal, norm
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "distribution_map" / "fastflow.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "distribution_map" / "fastflow.ipynb"
 SETTINGS = {
     "kernels": (3, 1, 3, 1),
     "hidden_ratio": 0.5,

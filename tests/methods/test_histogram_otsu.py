@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from notebook_loader import Exercises, definitions
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "classical" / "histogram_otsu.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "classical" / "histogram_otsu.ipynb"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 from scipy.spatial.distance import cdist
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "memory_bank" / "spade.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "memory_bank" / "spade.ipynb"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from notebook_loader import definitions
 from scipy import integrate, optimize, stats
 
 PATH = (
-    Path(__file__).resolve().parents[1]
+    Path(__file__).resolve().parents[2]
     / "notebooks"
     / "distribution_map"
     / "normalizing_flows.ipynb"

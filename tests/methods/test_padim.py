@@ -13,7 +13,7 @@ from scipy.spatial.distance import mahalanobis
 
 from helpers import backbones
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "memory_bank" / "padim.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "memory_bank" / "padim.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -201,16 +201,16 @@ def one_thread():
 
 def test_fitting_and_testing_cost_less_than_half_a_forward_pass(padim, one_thread):
     """Together with the forward pass over all images, to fit and to test: below 1.5 times it."""
-    images = np.random.default_rng(0).integers(0, 256, (80, 256, 256, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (48, 256, 256, 3), dtype=np.uint8)
     network = backbones.load(strides=(4, 8, 16))
     chosen, ratios = padim.choose_channels(176, 100, 0), []
-    for _ in range(3):
+    for _ in range(2):
         start = time.process_time()  # processor time: other programs do not count
         levels = network.features(images)
         forward = time.process_time() - start
         patches = padim.embed(levels, (32, 32), chosen)
-        gaussians = padim.fit_gaussians(patches[:50], 0.01)
-        grids = padim.distances(patches[50:], *gaussians)
+        gaussians = padim.fit_gaussians(patches[:30], 0.01)
+        grids = padim.distances(patches[30:], *gaussians)
         padim.image_scores(padim.anomaly_maps(grids, 256, 4.0))
         ratios.append((time.process_time() - start) / forward)
     assert min(ratios) < 1.5, f"{min(ratios):.2f} times the forward pass"

@@ -10,7 +10,7 @@ from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 from scipy.stats import multivariate_normal
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "distribution_map" / "cflow.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "distribution_map" / "cflow.ipynb"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from notebook_loader import definitions
 from scipy.ndimage import gaussian_filter
 from sklearn.covariance import ledoit_wolf
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "distribution_map" / "differnet.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "distribution_map" / "differnet.ipynb"
 
 
 @pytest.fixture(scope="module")

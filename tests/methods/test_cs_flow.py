@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "distribution_map" / "cs_flow.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "distribution_map" / "cs_flow.ipynb"
 
 
 @pytest.fixture(scope="module")

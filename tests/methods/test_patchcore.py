@@ -9,7 +9,7 @@ from exercise_tests import ExerciseTests
 from notebook_loader import Exercises, definitions
 from scipy.spatial.distance import cdist
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "memory_bank" / "patchcore.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "memory_bank" / "patchcore.ipynb"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "distribution_map" / "gaussian_ad.ipynb"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "distribution_map" / "gaussian_ad.ipynb"
 
 
 @pytest.fixture(scope="module")
