@@ -22,6 +22,7 @@ import contextlib
 import copy
 import io
 import os
+import re
 import signal
 import sys
 import time
@@ -85,6 +86,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 #: Functions of which f(-x) is a typical mistake.
 ODD_OR_STEEP = {"arctan", "exp", "sigmoid", "sin", "softplus", "tan", "tanh"}
+#: Methods that change where or how values lie, and not the values.
+CONVERSIONS = {"clone", "contiguous", "copy", "cpu", "detach", "numpy", "to"}
 #: Parameters that only steer chance or place.
 STEERING = {"self", "seed", "device", "generator", "rng", "bar", "watch"}
 SKIPPED_FIELDS = {"annotation", "decorator_list", "returns", "func", "ops", "op", "ctx"}
@@ -239,7 +242,8 @@ def _other_constants(value: object) -> tuple:
 def _other_calls(node: ast.Call) -> Iterator[ast.expr]:
     function, name = node.func, getattr(node.func, "attr", getattr(node.func, "id", ""))
     if isinstance(function, ast.Attribute) and not _is_module(function.value):
-        yield function.value  # x.mean(axis=1) -> x
+        if name not in CONVERSIONS:
+            yield function.value  # x.mean(axis=1) -> x
     elif node.args and not isinstance(node.args[0], ast.Starred):
         yield node.args[0]  # np.mean(x, axis=1) -> x
     for new in NAMES.get(name, ()):
@@ -412,18 +416,18 @@ def definition_survivors(path: Path) -> dict[str, list[Mutant]]:
     """Altered definitions of a notebook that its own checks let pass, by definition.
 
     The checks are the functions that the notebook calls without arguments and that are named
-    ``check_...``. They, the stubs of exercises and what is marked equivalent as a whole are left
-    alone. A function or method that no check runs is one mutant without a source.
+    ``check_...``. They, what only they use, the stubs of exercises and what is listed as
+    equivalent as a whole are left alone. A function or method that no check runs is one mutant
+    without a source.
     """
     from notebook_loader import Exercises, definitions
 
-    cells = _code_cells(path)
-    checks = _checks(cells)
+    statements = _statements(path)
+    module, started = definitions(path), time.process_time()
+    checks, run = _needed(module, _checks(statements), f"{path.name}, ")
+    seconds = max(0.5, 5 * (time.process_time() - started))
     whole = {n for n, r in equivalent(path, "EQUIVALENT_DEFINITIONS").items() if isinstance(r, str)}
-    left_alone = {*Exercises(path).names, *whole}
-    started = time.process_time()
-    run = _reached(definitions(path), checks, f"{path.name}, ")
-    seconds = max(2.0, 10 * (time.process_time() - started))
+    left_alone = {*Exercises(path).names, *whole, *_only_checks_use(statements)}
 
     def accepted(old: str, new: str) -> bool:
         module = definitions(path, replace={old: new})
@@ -434,8 +438,8 @@ def definition_survivors(path: Path) -> dict[str, list[Mutant]]:
 
     found: dict[str, list[Mutant]] = {}
     jobs: list[tuple[str, Mutant, str]] = []
-    for source, node in _functions_and_classes(cells):
-        if node.name.startswith("check_") or node.name in left_alone:
+    for source, node in statements:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name in left_alone:
             continue
         idle = list(_idle(node, run))
         lines = {n for part, _ in idle for n in range(part.lineno, part.end_lineno + 1)}
@@ -451,48 +455,63 @@ def definition_survivors(path: Path) -> dict[str, list[Mutant]]:
     return {name: listed for name, listed in found.items() if listed}
 
 
-def _code_cells(path: Path) -> list[str]:
+def _statements(path: Path) -> list[tuple[str, ast.stmt]]:
+    """(source, node) of every statement of a notebook's code cells."""
     import nbformat
 
-    cells = nbformat.read(path, as_version=4).cells
-    return [cell.source for cell in cells if cell.cell_type == "code"]
+    cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    return [(ast.get_source_segment(c, node), node) for c in cells for node in ast.parse(c).body]
 
 
-def _checks(cells: Sequence[str]) -> list[str]:
+def _checks(statements: Sequence[tuple[str, ast.stmt]]) -> list[str]:
     """Names of the functions check_... that a notebook calls without arguments."""
-    found = []
-    for node in (node for cell in cells for node in ast.parse(cell).body):
-        call = node.value if isinstance(node, ast.Expr) else None
-        if not isinstance(call, ast.Call) or call.args or call.keywords:
-            continue
-        if ast.unparse(call.func).startswith("check_"):
-            found.append(call.func.id)
-    return found
+    calls = [source for source, node in statements if isinstance(node, ast.Expr)]
+    return [source.removesuffix("()") for source in calls if re.fullmatch(r"check_\w+\(\)", source)]
 
 
-def _functions_and_classes(cells: Sequence[str]) -> Iterator[tuple[str, ast.stmt]]:
-    for cell in cells:
-        for node in ast.parse(cell).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                yield ast.get_source_segment(cell, node), node
+def _only_checks_use(statements: Sequence[tuple[str, ast.stmt]]) -> set[str]:
+    """Names of the checks, and of the definitions that nothing else mentions."""
+    uses = []  # (name of a definition or "", what it mentions)
+    for source, node in statements:
+        is_check = re.match(r"(def |exercises\.)?check[_(]", source)
+        mentioned = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+        uses.append((getattr(node, "name", "check" if is_check else ""), mentioned))
+    alone = {name for name, _ in uses if name.startswith("check")}
+    while True:
+        more = {
+            name
+            for name, _ in uses
+            if name
+            and name not in alone
+            and (users := {user for user, names in uses if name in names and user != name})
+            and users <= alone
+        }
+        if not more:
+            return alone
+        alone |= more
 
 
-def _reached(module, checks: Sequence[str], prefix: str) -> set[str]:
-    """Names of the notebook's functions and methods that run in its checks, which must pass."""
-    run: set[str] = set()
+def _needed(module, checks: Sequence[str], prefix: str) -> tuple[list[str], set[str]]:
+    """Checks that no other check calls, and all the notebook's functions that run in them.
+
+    Raises:
+        AssertionError: or whatever the checks raise: they must pass on the notebook as it is.
+    """
+    run: dict[str, set[str]] = {check: set() for check in checks}
 
     def watch(frame, event, _):
         if event == "call" and frame.f_code.co_filename.startswith(prefix):
-            run.add(frame.f_code.co_qualname.split(".<locals>")[0])
+            run[check].add(frame.f_code.co_qualname.split(".<locals>")[0])
 
-    sys.setprofile(watch)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            for check in checks:
+    for check in checks:
+        sys.setprofile(watch)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
                 getattr(module, check)()
-    finally:
-        sys.setprofile(None)
-    return run
+        finally:
+            sys.setprofile(None)
+    needed = [c for c in checks if not any(c in run[other] for other in checks if other != c)]
+    return needed, set().union(*run.values())
 
 
 def _idle(node: ast.stmt, run: set[str]) -> Iterator[tuple[ast.stmt, str]]:
@@ -567,6 +586,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = definition_survivors(path)
         known = equivalent(path, "EQUIVALENT_DEFINITIONS")
     lines = unexpected(found, known)
+    times = os.times()
+    print(f"{sum(times[:4]):.0f} s of processor time", file=sys.stderr)
     print("\n".join(lines) or "every alteration is noticed or listed as equivalent")
     return bool(lines)
 
