@@ -109,8 +109,7 @@ def agrees(inputs: Any, expected: Any, *, tol: float = 1e-6, message: str = "") 
         expected: array or number, a tuple of them, or a function of the inputs. If the answer is
             a value, the line says too small or too large and keeps the expected value back.
         tol: allowed difference, relative to the expected value where that is above 1.
-        message: put before the difference; the likely mistake. Left out for a near miss and for
-            swapped results, which have another reason.
+        message: put before the difference; the likely mistake. Left out for swapped results.
     """
 
     def holds(answer: Any) -> str | None:
@@ -274,7 +273,7 @@ def _difference_of_arrays(
     i = _first(wrong)
     size = np.abs(b).max(where=np.isfinite(b), initial=0)
     if np.abs(a - b)[wrong].max() <= min(1000 * tol, 1e-3) * size:
-        message = f"close, but not within {tol:g}"
+        message = _told(message, f"close, but not within {tol:g}")
     if hidden:
         how = f"which is too {'small' if a[i] < b[i] else 'large'}"
         return _told(message, f"got {a[i]:.6g}{_at(i)}, {how}")

@@ -302,15 +302,16 @@ def test_swapped_results_are_named_as_such(capsys):
     assert printed.startswith("[!] 2 scores: low first: result 1: expected ")
 
 
-def test_a_near_miss_is_no_wrong_idea(capsys):
+def test_a_near_miss_is_called_close(capsys):
     root = agrees(None, [0.7, -0.4], message="must give y back")
     bisected = agrees((0.5,), [0.7, -0.4], message="must give y back")
     assert line(capsys, lambda y: [0.69997, -0.4], bisected) == (
-        "[!] 2 scores: close, but not within 1e-06: "
+        "[!] 2 scores: must give y back: close, but not within 1e-06: "
         "expected 0.7, got 0.69997 at index [0]; 1 of 2 differ"
     )
     assert line(capsys, [0.69997, -0.4], root) == (
-        "[!] 2 scores: close, but not within 1e-06: got 0.69997 at index [0], which is too small"
+        "[!] 2 scores: must give y back: close, but not within 1e-06: "
+        "got 0.69997 at index [0], which is too small"
     )
     assert "must give y back: expected 0.7, got 0.68" in line(
         capsys, lambda y: [0.68, -0.4], bisected
