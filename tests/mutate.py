@@ -86,8 +86,10 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 #: Functions of which f(-x) is a typical mistake.
 ODD_OR_STEEP = {"arctan", "exp", "sigmoid", "sin", "softplus", "tan", "tanh"}
-#: Methods that change where or how values lie, and not the values.
-CONVERSIONS = {"clone", "contiguous", "copy", "cpu", "detach", "numpy", "to"}
+#: Methods that change where or how values lie, and not the values; and the seeding of chance.
+CONVERSIONS = {"clone", "contiguous", "copy", "cpu", "detach", "item", "manual_seed", "numpy", "to"}
+#: Keywords that change no value, or only which values chance gives.
+KEYWORDS_LEFT = {"device", "generator", "strict"}
 #: Parameters that only steer chance or place.
 STEERING = {"self", "seed", "device", "generator", "rng", "bar", "watch"}
 SKIPPED_FIELDS = {"annotation", "decorator_list", "returns", "func", "ops", "op", "ctx"}
@@ -155,7 +157,9 @@ def _places(node: ast.AST, statement: ast.stmt | None = None) -> Iterator[tuple]
 
 
 def _is_aside(node: ast.AST) -> bool:
-    """A docstring, super().__init__(), or a guard that does nothing but raise an error."""
+    """A docstring, super().__init__(), strict=True, or a guard that only raises an error."""
+    if isinstance(node, ast.keyword):
+        return node.arg in KEYWORDS_LEFT
     if isinstance(node, ast.If):
         return len(node.body) == 1 and isinstance(node.body[0], ast.Raise) and not node.orelse
     return isinstance(node, ast.Expr) and (
@@ -250,8 +254,9 @@ def _other_calls(node: ast.Call) -> Iterator[ast.expr]:
         renamed = copy.copy(function)
         setattr(renamed, "attr" if isinstance(function, ast.Attribute) else "id", new)
         yield ast.Call(renamed, node.args, node.keywords)
-    for i in range(len(node.keywords)):
-        yield ast.Call(function, node.args, node.keywords[:i] + node.keywords[i + 1 :])
+    for i, keyword in enumerate(node.keywords):
+        if keyword.arg not in KEYWORDS_LEFT:
+            yield ast.Call(function, node.args, node.keywords[:i] + node.keywords[i + 1 :])
     if name in ODD_OR_STEEP and node.args:
         first = ast.UnaryOp(ast.USub(), node.args[0])
         yield ast.Call(function, [first, *node.args[1:]], node.keywords)

@@ -45,6 +45,8 @@ def changed(source: str) -> set[str]:
         ),
         ("min(a, b)", {"a", "max(a, b)"}),
         ("x.cpu()", set()),
+        ("draw(generator=g)", set()),
+        ("zip(a, b, strict=True)", {"a"}),
         ("x[:k]", {"x[:]", "x[:k + 1]", "x[k:]"}),
         ("x[1:]", {"x[:]", "x[:1]", "x[2:]", "x[0:]"}),
         ("x[::s]", {"x[:]"}),
