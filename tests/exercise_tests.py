@@ -3,7 +3,8 @@
     class TestExercises(ExerciseTests):
         path, names, others, wrong = PATH, NAMES, OTHERS, WRONG
 
-The folded solutions and the untouched stubs are tested for all notebooks in test_notebooks.py.
+The folded solutions and the untouched stubs are tested for all notebooks in test_notebooks.py,
+altered solutions in test_exercise_mutants.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -94,8 +94,8 @@ def divides_by_zero(rows, bank):
         ),
         (lambda rows, bank: with_broadcasting(rows, bank.T), "raised ValueError: operands"),
         (lambda rows: rows, "raised TypeError: "),
-        (lambda rows, bank: "five", "raised TypeError: expected numbers, got str"),
-        (lambda rows, bank: [[1.0], [1.0, 2.0]], "raised TypeError: expected numbers, got list"),
+        (lambda rows, bank: "five", ": expected numbers, got str"),
+        (lambda rows, bank: [[1.0], [1.0, 2.0]], ": expected numbers, got list"),
     ],
 )  # fmt: skip
 def test_a_wrong_answer_is_told_what_is_wrong(capsys, answer, message):
@@ -128,30 +128,140 @@ def test_an_untouched_stub_is_no_mistake(capsys, stub):
     assert line(capsys, stub) == "[ ] 2 scores: not attempted yet"
 
 
-def test_a_forgotten_return_in_one_branch_is_no_stub(capsys):
+def with_an_aid(rows, bank):
+    """A stub may hold a helper for the reader."""
+    distance = lambda a, b: ((a - b) ** 2).sum() ** 0.5  # noqa: E731, F841
+    return None  # <- change this line
+
+
+def test_a_stub_that_holds_a_helper_is_still_a_stub(capsys):
+    assert line(capsys, with_an_aid) == "[ ] 2 scores: not attempted yet"
+
+
+def forgets(rows, bank):
+    nearest = distances(rows, bank).min(axis=1)
+    nearest / nearest.max()
+
+
+def forgets_to_leave_the_stub(rows, bank):
+    rows = rows / 2
+    return ...
+
+
+def forgets_in_a_nested_function(rows, bank):
+    def nearest(row):
+        return min(abs(row - bank))
+
+
+@pytest.mark.parametrize(
+    "answer", [forgets, forgets_to_leave_the_stub, forgets_in_a_nested_function]
+)
+def test_a_forgotten_return_is_told_apart_from_a_stub(capsys, answer):
+    returned = "Ellipsis" if answer is forgets_to_leave_the_stub else "None"
+    said = f"[!] 2 scores: returned {returned}; is a `return` missing?"
+    assert line(capsys, answer) == said
+
+
+def test_a_forgotten_return_in_one_branch_names_the_inputs(capsys):
     def half(x):
         if x > 0:
             return x
 
     printed = line(capsys, half, agrees(1.0, 1.0), agrees(-1.0, 1.0))
-    assert printed.endswith(
-        "raised ValueError: returned None for some inputs; is a return missing?"
-    )
+    assert printed == "[!] 2 scores: returned None for x = -1.; is a `return` missing?"
 
 
-def test_whatever_the_answer_raises_is_one_line_with_type_and_message(capsys):
+def test_whatever_the_answer_raises_is_one_line_with_type_message_and_inputs(capsys):
     def fails(rows, bank):
         raise KeyError("first\nsecond {} line " + "x" * 500)
 
     printed = line(capsys, fails)
     assert printed.startswith(r"[!] 2 scores: raised KeyError: 'first\nsecond {} line xxx")
+    assert printed.endswith("… for rows = array of shape (5, 3), bank = array of shape (7, 3)")
     assert len(printed) < 240
     for error in (AssertionError(), RecursionError("deep"), ZeroDivisionError("by 0")):
 
         def raises(rows, bank, error=error):
             raise error
 
-        assert f"raised {type(error).__name__}: {error}".strip() in line(capsys, raises)
+        assert f"raised {type(error).__name__}: {error}".strip(": ") in line(capsys, raises)
+
+
+def window(values, radius):
+    return np.array([values[i - radius : i + radius + 1].min() for i in range(len(values))])
+
+
+def test_an_empty_slice_is_named_in_plain_words(capsys):
+    given = np.array([3.0, 1.0, 2.0]), 1
+    printed = line(capsys, window, agrees(given, [1.0, 1.0, 1.0]))
+    assert printed.startswith("[!] 2 scores: raised ValueError: zero-size array to reduction")
+    assert "does a slice begin below 0" in printed
+    assert printed.endswith("for values = [3., 1., 2.], radius = 1")
+
+
+def test_wrong_arguments_are_the_answers_own_mistake(capsys):
+    assert "raised TypeError: " in line(capsys, lambda rows: rows)
+
+
+def test_an_error_of_the_check_itself_is_a_line_about_the_result(capsys):
+    def farthest_is_close(answer):
+        return None if ROWS[np.asarray(answer(ROWS, BANK))].max() < 9 else "too far"
+
+    printed = line(capsys, lambda rows, bank: np.array([0, 77]), farthest_is_close)
+    assert printed.startswith(
+        "[!] 2 scores: the result for rows = array of shape (5, 3), bank = array of shape (7, 3) "
+        "could not be checked: IndexError: index 77 is out of bounds"
+    )
+    assert "this value could not be checked: IndexError" in line(
+        capsys, [77], lambda value: ROWS[value]
+    )
+
+
+def test_an_error_in_a_function_that_the_check_calls_itself_is_told_apart(capsys):
+    def broken(rows, bank):
+        return rows[99]
+
+    printed = line(capsys, broken, lambda _: broken(ROWS, BANK))  # not through its argument
+    assert printed.startswith("[!] 2 scores: raised IndexError: index 99")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda rows, bank: torch.cdist(rows, bank).amin(dim=1),
+        lambda rows, bank: (rows[:, None] - bank).sum(dim=2),
+        lambda rows, bank: rows.unsqueeze(1),
+    ],
+)
+def test_torch_on_arrays_is_told_how_to_go_on(capsys, answer):
+    printed = line(capsys, answer)
+    assert "the inputs are NumPy arrays; torch.as_tensor(x) turns them into tensors" in printed
+
+
+def test_a_property_of_ones_own_sees_tensors_as_arrays(capsys):
+    seen = []
+
+    def several(rows, bank):
+        there = torch.tensor(rows, requires_grad=True)
+        return there, [there.sum(), 2]
+
+    assert line(capsys, several, lambda f: seen.append(f(ROWS, BANK))) == "[x] 2 scores: correct"
+    rows, (total, two) = seen[0]
+    assert isinstance(rows, np.ndarray) and float(total) == pytest.approx(ROWS.sum()) and two == 2
+
+
+def test_a_property_that_calls_the_function_elsewhere_gets_copies_too(capsys):
+    given = np.ones(3)
+
+    def in_place(x):
+        x += 1
+        return x
+
+    def elsewhere(answer):
+        return agrees(given, [2.0, 2.0, 2.0])(in_place)
+
+    assert line(capsys, in_place, elsewhere) == "[x] 2 scores: correct"
+    assert given.tolist() == [1, 1, 1]
 
 
 def test_an_answer_may_be_a_value_and_the_expected_value_is_not_given_away(capsys):
@@ -174,6 +284,45 @@ def test_several_results_are_compared_one_by_one(capsys):
     assert line(capsys, lambda x: x.mean(axis=0), right).endswith(
         "expected a tuple of 2 results, got ndarray"
     )
+
+
+def test_a_list_may_stand_for_a_tuple_of_results(capsys):
+    right = agrees(ROWS, lambda x: (x.mean(axis=0), x.sum()))
+    assert line(capsys, lambda x: [x.mean(axis=0), x.sum()], right).startswith("[x]")
+
+
+def test_swapped_results_are_named_as_such(capsys):
+    two = agrees(ROWS, lambda x: (x.min(), x.max()), message="low first")
+    said = "[!] 2 scores: the two results are swapped"
+    assert line(capsys, lambda x: (x.max(), x.min()), two) == said
+    three = agrees(ROWS, lambda x: (x.min(), x.mean(), x.max()))
+    printed = line(capsys, lambda x: (x.max(), x.min(), x.mean()), three)
+    assert printed.endswith("the results are right, but in another order")
+    printed = line(capsys, lambda x: (x.min(), x.min()), two)
+    assert printed.startswith("[!] 2 scores: low first: result 1: expected ")
+
+
+def test_a_near_miss_is_called_close(capsys):
+    root = agrees(None, [0.7, -0.4], message="must give y back")
+    bisected = agrees((0.5,), [0.7, -0.4], message="must give y back")
+    assert line(capsys, lambda y: [0.69997, -0.4], bisected) == (
+        "[!] 2 scores: must give y back: close, but not within 1e-06: "
+        "expected 0.7, got 0.69997 at index [0]; 1 of 2 differ"
+    )
+    assert line(capsys, [0.69997, -0.4], root) == (
+        "[!] 2 scores: must give y back: close, but not within 1e-06: "
+        "got 0.69997 at index [0], which is too small"
+    )
+    assert "must give y back: expected 0.7, got 0.68" in line(
+        capsys, lambda y: [0.68, -0.4], bisected
+    )
+    tiny = agrees((0.5,), 0.0, message="nothing moves")
+    assert "nothing moves: expected 0, got 0.0001" in line(capsys, lambda y: 1e-4, tiny)
+
+
+def test_two_numbers_that_differ_are_never_printed_alike(capsys):
+    printed = line(capsys, lambda x: 1.0000001, agrees((0.5,), 1.0, tol=1e-9))
+    assert printed.endswith("expected 1, got 1.0000001")
 
 
 @pytest.mark.parametrize(
