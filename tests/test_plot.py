@@ -98,7 +98,7 @@ def test_every_figure_is_a_small_file_that_decodes_and_fits_the_page(every_figur
         image.load()
         assert image.format == kind.removeprefix("image/").upper(), name
         assert 200 <= width <= 910, name
-        assert image.width >= 1.49 * width, f"{name} is blurred on a dense screen"
+        assert image.width >= 1.39 * width, f"{name} is blurred on a dense screen"
         corner = image.convert("RGB").getpixel((0, 0))
         assert min(corner) >= (248 if photo else 255), name  # JPEG rounds, the more the smaller
 
@@ -154,7 +154,7 @@ def test_show_displays_one_image_with_a_stable_text_and_closes_the_figure(cells,
     data, metadata = shown[1]
     image = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
     assert image.format == "JPEG"
-    assert metadata == {"image/jpeg": {"width": round(image.width * plot.SHOWN / plot.PHOTO_DPI)}}
+    assert metadata == {"image/jpeg": {"width": round(image.width * plot.SHOWN / plot.DPI)}}
 
 
 def test_outside_ipython_show_is_quiet_and_still_closes_the_figure(capsys):
