@@ -5,6 +5,7 @@
 """
 
 import socket
+import time
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,24 @@ class Backbone:
                 for whole, tap in zip(maps, taps, strict=True):
                     whole[part] = tap
         return maps
+
+    def seconds(self, count: int, image_size: int) -> float:
+        """Estimate how long the features of some images take, from a probe of two.
+
+        Args:
+            count: how many images.
+            image_size: their side in pixels.
+
+        Returns:
+            Seconds on this machine, as it is loaded now.
+        """
+        probe = np.zeros((2, image_size, image_size, 3), dtype=np.uint8)
+        times = []
+        for _ in range(2):  # the first one also prepares
+            start = time.perf_counter()
+            self.features(probe)
+            times.append(time.perf_counter() - start)
+        return min(times) * count / 2
 
 
 def load(

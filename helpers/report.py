@@ -171,7 +171,9 @@ class Run:
         others = {f"baseline {name}": value for name, value in (baselines or {}).items()}
         if random_weights is not None:
             others[f"random-weights baseline, {random_weights[0]}"] = random_weights[1]
-        lines += [self._line(key, key, value)[0] for key, value in others.items()]
+        for key, value in others.items():
+            label = key.replace("random-weights baseline", "random weights")  # in 44 characters
+            lines.append(self._line(key, label, value)[0])
         record = {
             "kind": "report",
             "method": self.method,
@@ -274,7 +276,8 @@ def start(method: str, version: str) -> Run:
             notebook does not know, a seed or device that cannot be, or a BOOK_THREADS that is not
             a whole number above 0.
     """
-    settings = _settings()
+    expected = _expected(method)
+    settings = _settings(expected.get("settings", {}))
     if not isinstance(settings["seed"], int) or settings["seed"] < 0:
         raise ValueError(f"seed must be a whole number from 0 up, found {settings['seed']!r}")
     threads = os.environ.get("BOOK_THREADS") or str(os.cpu_count() or 1)
@@ -283,7 +286,7 @@ def start(method: str, version: str) -> Run:
     torch.set_num_threads(int(threads))
     torch.manual_seed(settings["seed"])
     device = _device(settings["device"])
-    expected, why = _expectation(method, version, settings)
+    why = _why_not(expected, version, settings)
     named = ", ".join(f"{name} {number}" for name, number in _versions().items())
     print(f"environment: {named}, {device}, {threads} threads")
     print(f"settings: {why or 'the defaults'}")
@@ -321,15 +324,19 @@ def judge(difference: Difference | None, above: float = 0.0) -> str:
     return "undecided" if difference.high > above else "not at this scale"
 
 
-def _expectation(method: str, version: str, settings: Mapping[str, Any]) -> tuple[dict, str]:
-    """What the bands file holds, and why it does not apply ("" if it does)."""
+def _expected(method: str) -> dict[str, Any]:
+    """What the bands file of a method holds; nothing if it has none."""
     file = files("helpers").joinpath("bands", f"{method}.json")
-    if not file.is_file():
-        return {}, NO_BAND
-    expected = json.loads(file.read_text(encoding="utf-8"))
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _why_not(expected: Mapping[str, Any], version: str, settings: Mapping[str, Any]) -> str:
+    """Why the expected bands do not apply; "" if they do."""
+    if not expected.get("bands"):
+        return NO_BAND
     if _comparable(settings) != _comparable(expected["settings"]):
-        return expected, OTHER_SETTINGS
-    return expected, "" if version == expected["version"] else OTHER_VERSION
+        return OTHER_SETTINGS
+    return "" if version == expected["version"] else OTHER_VERSION
 
 
 def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -350,8 +357,11 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _settings() -> dict[str, Any]:
-    """Names that the notebook's cell of parameters assigns, with their present values."""
+def _settings(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Names that the notebook's cell of parameters assigns, with their present values.
+
+    Where cells are run without a history (nbval), the names are those of the expectation.
+    """
     from IPython import get_ipython
 
     shell = get_ipython()
@@ -364,10 +374,12 @@ def _settings() -> dict[str, Any]:
             passed += names
         elif {"dataset", "seed"} <= set(names):
             known = names  # a cell that was changed and run again counts as it is now
+    if not known and shell is not None and "dataset" in shell.user_ns:
+        known = list(defaults)
     if not known:
         raise ValueError(
             "no cell of parameters was run: one that only assigns literals, `dataset` and `seed` "
-            "among them; run the notebook from the top (in IPython, with its history stored)"
+            "among them; run the notebook from the top"
         )
     for name in passed:
         if name not in known:

@@ -93,9 +93,14 @@ def store(path: Path, *, execute: Executor = execute) -> None:
             lies in _build/refused), or if a number left its band or a claim got another verdict
             (the file is then stored, without a new stamp).
     """
-    method, expected = method_id(path), expectation(path)
-    source = read(path)
-    set_stamp(source, expected["version"] if expected else "")
+    method, source = method_id(path), read(path)
+    expected = expectation(path)
+    if not expected or not expected["bands"]:
+        # Without bands, but not without a file: where no history is kept (nbval) it names the
+        # parameters.
+        expected = {"version": "", "settings": parameters(source), "bands": {}, "claims": {}}
+        write_expectation(expected, path)
+    set_stamp(source, expected["version"])
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.parent.name / path.name
         copy.parent.mkdir()
@@ -108,8 +113,8 @@ def store(path: Path, *, execute: Executor = execute) -> None:
         write(notebook, refused)
         lines = "\n  ".join(found)
         raise NotebookError(f"{method} not stored (see {refused}):\n  {lines}")
-    left = departures(records.pieces(notebook), expected) if expected else []
-    if expected and not left:
+    left = departures(records.pieces(notebook), expected) if expected["bands"] else []
+    if expected["bands"] and not left:
         expected["version"] = version(notebook)
         set_stamp(notebook, expected["version"])
         write_expectation(expected, path)
@@ -119,7 +124,7 @@ def store(path: Path, *, execute: Executor = execute) -> None:
             f"{method} stored, but: {'; '.join(left)}. "
             f"If the change is meant: make bands NB={method}"
         )
-    if not expected:
+    if not expected["bands"]:
         print(f"{method}: stored; it has no bands yet: make bands NB={method}", flush=True)
 
 
