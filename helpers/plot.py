@@ -19,6 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
     from helpers.data import ImageSet
 
@@ -27,17 +28,20 @@ BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#767676"
 SERIES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
 DASHES = ("-", "--", "-.", ":")
 HEAT = "inferno"
-WIDTH = 8.9  # inches, at DPI; 9 with the rim
-DPI = 100
-LIMIT = 32_000  # bytes of one figure; six of them and the text stay below 300 KB
+WIDTH = 8.9  # inches; 9 with the rim
+SHOWN = 100  # pixels of a page to an inch
+PHOTO_DPI, CHART_DPI = 160, 150  # pixels of the file to an inch: sharp on a dense screen
+CHART_LIMIT, PHOTO_LIMIT = 60_000, 110_000  # bytes; only a gallery needs more than a chart
 MASK_COLOUR = "#00D0F0"  # on grey images and on inferno alike
 
 
 def show(fig: "Figure", *, photo: bool = False) -> None:
     """Display a figure as one small PNG or JPEG and close it; outside IPython only close it.
 
-    A chart becomes a PNG of 256 colours, a photo grid a JPEG of quality 85. What would be larger
-    than 32 KB is encoded again as a JPEG of lower quality, at last of a smaller size.
+    The file has more pixels than the page shows, whose width stands in the output's metadata. A
+    chart becomes a PNG of 256 colours, a photo grid a JPEG of quality 80. A chart larger than
+    60 KB or photographs larger than 110 KB are encoded again as a JPEG of lower quality, at last
+    of a smaller size.
 
     Args:
         fig: the figure. Its title, or that of its first titled axes, is the text alternative.
@@ -48,35 +52,54 @@ def show(fig: "Figure", *, photo: bool = False) -> None:
 
     try:
         if get_ipython() is not None:
-            kind, data = encode(fig, photo=photo)
+            kind, data, width = encode(fig, photo=photo)
             content = {
                 kind: base64.b64encode(data).decode(),
                 "text/plain": f"<figure: {_name(fig)}>",
             }
-            display(content, raw=True)
+            display(content, raw=True, metadata={kind: {"width": width}})
     finally:
         if "matplotlib.pyplot" in sys.modules:  # only pyplot keeps figures open
             sys.modules["matplotlib.pyplot"].close(fig)
 
 
-def encode(fig: "Figure", *, photo: bool = False) -> tuple[str, bytes]:
-    """Draw a figure at 100 dpi and encode it as `show` does.
+def encode(fig: "Figure", *, photo: bool = False) -> tuple[str, bytes, int]:
+    """Draw a figure and encode it as `show` does.
 
     Args:
         fig: the figure.
         photo: JPEG instead of PNG.
 
     Returns:
-        The MIME type, ``image/png`` or ``image/jpeg``, and the bytes of the file.
+        The MIME type, ``image/png`` or ``image/jpeg``, the bytes of the file, and the width at
+        which a page shows it, in CSS pixels.
     """
+    from PIL import Image
+
     drawn = io.BytesIO()
+    dpi, limit = (PHOTO_DPI, PHOTO_LIMIT) if photo else (CHART_DPI, CHART_LIMIT)
     with _style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # no font for a reader's folder name
-        fig.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.08)
-    for encoded in _encodings(drawn, photo):
-        if len(encoded[1]) <= LIMIT:
+        fig.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.08)
+    image = Image.open(drawn).convert("RGB")
+    for encoded in _encodings(image, photo):
+        if len(encoded[1]) <= limit:
             break
-    return encoded
+    return *encoded, round(image.width * SHOWN / dpi)
+
+
+def examples(test: "ImageSet") -> "Figure":
+    """The first test image of each kind, at most four, with the outline of its mask.
+
+    Args:
+        test: one test image at least.
+
+    Returns:
+        The figure; display it with ``show(fig, photo=True)``.
+    """
+    some = [test.types.index(kind) for kind in dict.fromkeys(test.types)][:4]
+    names = [test.types[i].replace("_", " ") for i in some]
+    return grid(test.images[some], names, masks=test.masks[some], columns=4, title="Test images")
 
 
 def grid(
@@ -251,38 +274,6 @@ def histogram(
     return fig
 
 
-def roc(
-    labels: np.ndarray, scores: Mapping[str, np.ndarray], *, title: str = "ROC of image scores"
-) -> "Figure":
-    """ROC curves of several methods on the same images, with their AUROC.
-
-    Args:
-        labels: (N,) 0 normal, 1 anomalous; both must occur.
-        scores: name to (N,) finite scores.
-        title: above the chart.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: as for `helpers.metrics.image_auroc`.
-    """
-    from sklearn.metrics import roc_curve
-
-    from helpers.metrics import image_auroc
-
-    with _style():
-        fig, ax = _chart(4.8, 4.8, title, xlabel="false-positive rate", ylabel="true-positive rate")
-        for number, (name, values) in enumerate(scores.items()):
-            area = image_auroc(labels, values)
-            x, y, _ = roc_curve(labels, values)
-            ax.plot(x, y, label=f"{name}, AUROC {area:.2f}", **_look(number))
-        ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance, AUROC 0.50")
-        ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-        ax.legend(loc="lower right")
-    return fig
-
-
 def curve(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,
@@ -353,7 +344,7 @@ def _figure(
 ) -> "Figure":
     from matplotlib.figure import Figure
 
-    fig = Figure((width, height), dpi=DPI, layout="constrained" if constrained else "none")
+    fig = Figure((width, height), dpi=SHOWN, layout="constrained" if constrained else "none")
     if constrained:
         fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
     if title:
@@ -415,19 +406,15 @@ def _name(fig: "Figure") -> str:
     return next((" ".join(title.split()) for title in titles if title.strip()), "untitled")
 
 
-def _encodings(drawn: io.BytesIO, photo: bool) -> Iterator[tuple[str, bytes]]:
+def _encodings(image: "Image", photo: bool) -> Iterator[tuple[str, bytes]]:
     """From the best to the smallest."""
-    from PIL import Image
-
-    image = Image.open(drawn).convert("RGB")
     out = io.BytesIO()
     if not photo:
-        few = image.quantize(256, dither=Image.Dither.NONE)
+        few = image.quantize(256, dither=0)
         few.save(out, "PNG", optimize=True)
         yield "image/png", out.getvalue()
-    sizes = ((85, 0, 1.0), (85, 2, 1.0), (75, 2, 1.0), (60, 2, 1.0), (60, 2, 0.75), (60, 2, 0.5))
-    for quality, fine, share in sizes:
+    for quality, share in ((80, 1.0), (70, 1.0), (60, 1.0), (60, 0.75), (60, 0.5), (50, 0.4)):
         out = io.BytesIO()
         small = image.resize((round(image.width * share), round(image.height * share)))
-        small.save(out, "JPEG", quality=quality, subsampling=fine, optimize=True)
+        small.save(out, "JPEG", quality=quality, optimize=True)
         yield "image/jpeg", out.getvalue()

@@ -4,19 +4,24 @@ Every measured number is printed by a method of `Run` in one form,
 ``name ....  0.957  [0.940, 0.974]  in band``: the digits before the bracket may differ a little
 between machines, the band and the verdict may not. The full-precision value goes into the
 output's metadata under the key ``book``.
+
+The expected bands are package data, ``helpers/bands/<family>/<method>.json``, out of the
+notebook's sight: no value can be copied from them into a result.
 """
 
 import ast
 import csv
-import difflib
+import json
 import math
 import os
 import platform
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import version as installed
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,7 @@ import torch
 
 from helpers.data import ImageSet
 from helpers.metrics import Difference, Result
+from helpers.names import did_you_mean
 
 LABELS = {
     "image_auroc": "image AUROC",
@@ -35,103 +41,93 @@ LABELS = {
     "aupro": "AUPRO, all images",
     "aupro_anomalous": "AUPRO, anomalous images only",
 }
-NO_EXPECTATION = "no expectation for these settings"
-BUDGETS = ("quick", "paper")
+OTHER_SETTINGS = "no expectation for these settings"
+OTHER_VERSION = "no expectation for this version"
+NO_BAND = "no band yet: make bands"
+COME_WITH_PIP = ("elpv", "textile", "textures")  # nobody's own images: no table of scores
 
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a notebook; made by `start`."""
+    """One execution of a notebook; made by `start`.
+
+    Attributes:
+        method: ``"<family>/<method>"``.
+        settings: the notebook's parameters by name.
+        bands: name to (low, high), what the default settings gave over five seeds; None where
+            there is no expectation.
+        seeds: claim id to the verdict of each of the five seeds.
+        why: what is printed instead of a band.
+        device: where to compute.
+        started: `time.perf_counter` at the start.
+    """
 
     method: str
     settings: dict[str, Any]
     bands: dict[str, tuple[float, float]] | None
+    seeds: dict[str, list[str]]
+    why: str
     device: torch.device
     started: float
 
-    def progress(self, items: Iterable[Any], name: str) -> Iterator[Any]:
-        """Go through `items` with a progress bar where a person watches; it leaves no trace.
+    def table(self, title: str, values: Mapping[str, float | np.ndarray | None]) -> None:
+        """Print the numbers of one experiment beside their expected bands, and record them.
 
         Args:
-            items: what to go through.
-            name: what the bar says.
-
-        Returns:
-            An iterator over the same items.
-        """
-        from tqdm import tqdm
-
-        watched = (
-            sys.stderr.isatty() or "JPY_SESSION_NAME" in os.environ or "google.colab" in sys.modules
-        )
-        return iter(tqdm(items, desc=name, leave=False, disable=not watched))
-
-    def measure(self, name: str, value: float | None) -> None:
-        """Print one measured number beside its expected band, and record it.
-
-        Args:
-            name: what was measured; the key of its band.
-            value: the number, or None where this test set does not allow it.
+            title: short; above the numbers.
+            values: by name, which is the key of the number's band: a number, None where this test
+                set does not allow it, or booleans (N,), whose share of True is a number with a
+                95 % interval (Wilson) and a band of at least one entry to each side: one entry
+                more or less is the smallest difference that another machine can make.
 
         Raises:
-            ValueError: if `value` is not finite.
+            ValueError: for a number that is not finite or an array of another shape or type.
         """
-        line, piece = self._line(name, name, value)
-        _publish(line, {"kind": "measure", **piece})
+        lines, rows = [title], []
+        for name, value in values.items():
+            of = None
+            if np.ndim(value):
+                chosen = np.asarray(value)
+                if chosen.ndim != 1 or chosen.dtype != bool:
+                    raise ValueError(
+                        f"{name}: a share needs booleans of shape (N,), "
+                        f"found {chosen.dtype} of shape {chosen.shape}"
+                    )
+                of, value = len(chosen), float(chosen.mean()) if len(chosen) else None
+            line, row = self._line(name, name, value, of)
+            if of:
+                interval = _wilson(int(chosen.sum()), of)
+                line += f"\n  {_interval(*interval)}, of {of}"
+                row["interval"] = list(interval)
+            if of is not None:
+                row["of"] = of
+            lines.append(line)
+            rows.append(row)
+        _publish("\n".join(lines), {"kind": "table", "title": title, "rows": rows})
 
-    def share(self, name: str, chosen: np.ndarray) -> None:
-        """Print the share of true entries, and record it with their number.
-
-        One entry more or less is the smallest difference that another machine can make, so the
-        share's band is never narrower than that.
-
-        Args:
-            name: what was measured; the key of its band.
-            chosen: (N,) boolean; for N = 0 the share is "not available".
-
-        Raises:
-            ValueError: for another shape or type.
-        """
-        chosen = np.asarray(chosen)
-        if chosen.ndim != 1 or chosen.dtype != bool:
-            raise ValueError(
-                f"{name}: a share needs booleans of shape (N,), "
-                f"found {chosen.dtype} of shape {chosen.shape}"
-            )
-        line, piece = self._line(name, name, float(chosen.mean()) if len(chosen) else None)
-        _publish(line, {"kind": "measure", **piece, "of": len(chosen)})
-
-    def claim(self, name: str, difference: Difference | None, *, at_least: float) -> None:
-        """Judge one claim by a rule and print the verdict, whatever it is.
-
-        Reproduced if the whole 95 % interval of the difference lies above `at_least`, partly if
-        only the measured difference does, otherwise not at this scale.
+    def claim(self, name: str, difference: Difference | None, above: float = 0.0) -> None:
+        """Judge one claim by the rule of `judge` and print the verdict, whatever it is.
 
         Args:
             name: the claim's id in the registry.
             difference: from `helpers.metrics.compare`; None if the test set cannot tell.
-            at_least: the difference that the claim needs; negative for "not worse than".
+            above: the difference that the claim must exceed; negative for "not worse than".
+
+        Raises:
+            ValueError: if the difference or its interval is not finite.
         """
-        verdict = judge(difference, at_least=at_least)
+        verdict = judge(difference, above)
         key = f"claim {name}"
-        line, piece = self._line(key, key, None if difference is None else difference.value)
-        if difference is not None:
-            line += f"\n  95 % interval {difference.low:.3f} to {difference.high:.3f}"
-        line += f"\n  rule: a difference above {at_least:g}\n  verdict: {verdict}"
-        whole = None
+        line, row = self._line(key, key, None if difference is None else difference.value)
+        whole, seeds = None, self.seeds.get(name)
         if difference is not None:
             whole = {k: float(getattr(difference, k)) for k in ("value", "low", "high")}
-        _publish(
-            line,
-            {
-                "kind": "claim",
-                "id": name,
-                "difference": whole,
-                "at_least": at_least,
-                "verdict": verdict,
-                "band": piece["band"],
-            },
-        )
+            line += f"\n  {_interval(difference.low, difference.high)}"
+        line += f"\n  rule: a difference above {above:g}\n  verdict: {verdict}"
+        if seeds:
+            line += f"\n  seeds: reproduced in {seeds.count('reproduced')} of {len(seeds)}"
+        record = {"kind": "claim", "id": name, "difference": whole, "above": above}
+        _publish(line, record | {"verdict": verdict, "seeds": seeds, "band": row["band"]})
 
     def report(
         self,
@@ -140,7 +136,7 @@ class Run:
         train: ImageSet,
         test: ImageSet,
         baselines: Mapping[str, float | None] | None = None,
-        twin: tuple[str, float | None] | None = None,
+        random_weights: tuple[str, float | None] | None = None,
         threshold: float | None = None,
         weights: str | None = None,
     ) -> None:
@@ -151,7 +147,7 @@ class Run:
             train: what the method was fitted on.
             test: what it was tested on.
             baselines: image AUROC of each trivial baseline.
-            twin: name and image AUROC of the untrained twin.
+            random_weights: name and image AUROC of the same pipeline with random weights.
             threshold: the threshold from normal images.
             weights: ``backbone.weights``.
         """
@@ -169,9 +165,12 @@ class Run:
                 lines.append(self._line(key, label, result.values[key])[0])
             elif key in result.missing:
                 lines.append(f"{label:.<44}  not available: {result.missing[key]}")
+        marked, bad = result.counts.get("pixel_anomalous", 0), int(np.sum(test.labels))
+        if 0 < marked < bad:
+            lines.append(f"pixel metrics: on {marked} of {bad} anomalous images, those with masks")
         others = {f"baseline {name}": value for name, value in (baselines or {}).items()}
-        if twin is not None:
-            others[f"untrained twin, {twin[0]}"] = twin[1]
+        if random_weights is not None:
+            others[f"random-weights baseline, {random_weights[0]}"] = random_weights[1]
         lines += [self._line(key, key, value)[0] for key, value in others.items()]
         record = {
             "kind": "report",
@@ -186,7 +185,9 @@ class Run:
             "missing": dict(result.missing),
             "counts": {"train": len(train), "test": len(test), **dict(result.counts)},
             "baselines": {k: None if v is None else float(v) for k, v in (baselines or {}).items()},
-            "twin": None if twin is None else {"name": twin[0], "image_auroc": twin[1]},
+            "random_weights": None
+            if random_weights is None
+            else dict(zip(("name", "image_auroc"), random_weights, strict=True)),
             "bands": {
                 key: list(band)
                 for key, band in (self.bands or {}).items()
@@ -201,71 +202,79 @@ class Run:
         }
         _publish("\n".join(lines), record)
 
-    def save_scores(
-        self, test: ImageSet, scores: np.ndarray, *, threshold: float, path: Path | None = None
-    ) -> None:
+    def save_scores(self, test: ImageSet, scores: np.ndarray, *, threshold: float) -> None:
         """Write one row per image of the reader's own data; the book's own data writes nothing.
+
+        The table is ``<method>_<category or folder>_scores.csv`` in the working directory. One
+        that cannot be written is no reason to stop: what was wrong is printed.
 
         Args:
             test: the N images that were scored.
             scores: (N,) image scores, higher is more anomalous.
             threshold: scores above it are flagged.
-            path: where to write; by default ``<method>_scores.csv`` in the working directory.
         """
-        if path is None and self.settings["dataset"] in ("elpv", "textile", "textures"):
+        if self.settings["dataset"] in COME_WITH_PIP:
             print("the book's own data: no file written")
             return
-        path = path or Path(f"{self.method.split('/')[-1]}_scores.csv")
-        with path.open("w", newline="", encoding="utf-8-sig") as file:  # utf-8-sig: for Excel
-            rows = csv.writer(file)
-            rows.writerow(["path", "type", "label", "score", "threshold", "flagged"])
-            for i, score in enumerate(scores):
-                row = [test.paths[i], test.types[i], int(test.labels[i]), float(score), threshold]
-                rows.writerow([*row, int(score > threshold)])
+        name = re.sub(r"[^\w.-]+", "_", test.name.split("/")[-1])
+        path = Path(f"{self.method.split('/')[-1]}_{name}_scores.csv")
+        try:
+            with path.open("w", newline="", encoding="utf-8-sig") as file:  # utf-8-sig: for Excel
+                rows = csv.writer(file)
+                rows.writerow(["path", "type", "label", "score", "threshold", "flagged"])
+                for i, score in enumerate(scores):
+                    row = [test.paths[i], test.types[i], int(test.labels[i]), float(score)]
+                    rows.writerow([*row, threshold, int(score > threshold)])
+        except OSError as error:
+            print(
+                f"no table of scores: {path.resolve()} cannot be written ({error.strerror}); "
+                "close it if it is open elsewhere, or start in a folder that you may write to"
+            )
+            return
         print(f"wrote {path}: {len(scores)} rows, {int((scores > threshold).sum())} flagged")
 
-    def _line(self, key: str, label: str, value: float | None) -> tuple[str, dict[str, Any]]:
-        piece: dict[str, Any] = {"name": key, "value": value, "band": None, "verdict": None}
+    def _line(
+        self, key: str, label: str, value: float | None, of: int | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """The printed line of one number and its record."""
+        row: dict[str, Any] = {"name": key, "value": value, "band": None, "verdict": None}
         if value is None:
-            return f"{label:.<44}  not available with this test set", piece
-        value = float(value)
+            return f"{label:.<44}  not available with this test set", row
+        value = row["value"] = float(value)
         if not math.isfinite(value):
             raise ValueError(f"{label} is {value}; only a finite number can be reported")
-        piece["value"] = value
-        if self.bands is None:
-            return f"{label:.<44}  {value:.3f}  [{NO_EXPECTATION}]", piece
-        if key not in self.bands:
-            return f"{label:.<44}  {value:.3f}  [no band yet: make bands]", piece
+        if self.bands is None or key not in self.bands:
+            why = self.why if self.bands is None else NO_BAND
+            return f"{label:.<44}  {value:z.{_decimals(abs(value) / 10)}f}  [{why}]", row
         low, high = self.bands[key]
+        if of and high - low < 2 / of:
+            low, high = (low + high) / 2 - 1 / of, (low + high) / 2 + 1 / of
         verdict = "in band" if low <= value <= high else "OUT OF BAND"
-        piece |= {"band": [low, high], "verdict": verdict}
-        # No more digits than half the band's width justifies.
-        digits = max(1, -math.floor(math.log10(max((high - low) / 2, 1e-6)) + 1e-9))
-        return f"{label:.<44}  {value:.{digits}f}  [{low:.3f}, {high:.3f}]  {verdict}", piece
+        row |= {"band": [low, high], "verdict": verdict}
+        d = _decimals((high - low) / 2)
+        return f"{label:.<44}  {value:z.{d}f}  [{low:z.{d}f}, {high:z.{d}f}]  {verdict}", row
 
 
-def start(
-    method: str, *, settings: Mapping[str, Any], expect: Mapping[str, Any] | None = None
-) -> Run:
-    """Begin a run: check the parameters, set threads, seed and device, start the clock.
+def start(method: str, version: str) -> Run:
+    """Begin a run: find parameters and expectation, set threads, seed and device, start the clock.
+
+    The parameters are the names that the notebook's cell of parameters assigns; their values are
+    looked up now, so that those of papermill count.
 
     Args:
         method: ``"<family>/<method>"``.
-        settings: every parameter of the notebook by name; ``seed`` and ``device`` are needed.
-        expect: ``{"settings": the defaults, "bands": {name: (low, high)}}``, written by
-            ``make bands``. With other settings there is no expectation.
+        version: of the notebook's code, stamped by ``make bands``. The expected bands of other
+            code do not hold, nor do those of other parameters; `device` is none of these.
 
     Returns:
         The run. The number of threads is the environment variable BOOK_THREADS, or all cores.
 
     Raises:
-        ValueError: for a parameter that papermill passed and the notebook does not know, a budget
-            or device that does not exist, or a BOOK_THREADS that is not a whole number above 0.
+        ValueError: without a cell of parameters, for a parameter that papermill passed and the
+            notebook does not know, a seed or device that cannot be, or a BOOK_THREADS that is not
+            a whole number above 0.
     """
-    _refuse_unknown(_injected(), known=list(settings))
-    settings = dict(settings)
-    if settings.get("budget", "quick") not in BUDGETS:
-        raise ValueError(f"budget must be one of {BUDGETS}, found {settings['budget']!r}")
+    settings = _settings()
     if not isinstance(settings["seed"], int) or settings["seed"] < 0:
         raise ValueError(f"seed must be a whole number from 0 up, found {settings['seed']!r}")
     threads = os.environ.get("BOOK_THREADS") or str(os.cpu_count() or 1)
@@ -274,39 +283,59 @@ def start(
     torch.set_num_threads(int(threads))
     torch.manual_seed(settings["seed"])
     device = _device(settings["device"])
-    default = expect is not None and _comparable(settings) == _comparable(expect["settings"])
+    expected, why = _expectation(method, version, settings)
     named = ", ".join(f"{name} {number}" for name, number in _versions().items())
     print(f"environment: {named}, {device}, {threads} threads")
-    print("settings: the defaults" if default else f"settings: {NO_EXPECTATION}")
+    print(f"settings: {why or 'the defaults'}")
     return Run(
         method=method,
         settings=settings,
-        bands=dict(expect["bands"]) if expect is not None and default else None,
+        bands=None if why else {name: tuple(band) for name, band in expected["bands"].items()},
+        seeds={} if why else dict(expected["claims"]),
+        why=why,
         device=device,
         started=time.perf_counter(),
     )
 
 
-def judge(difference: Difference | None, *, at_least: float) -> str:
+def judge(difference: Difference | None, above: float = 0.0) -> str:
     """The verdict on a claim; the one rule of the whole book.
 
     Args:
         difference: measured difference with its 95 % interval, or None.
-        at_least: the difference that the claim needs.
+        above: the difference that the claim must exceed.
 
     Returns:
-        ``"reproduced"``, ``"partly"``, ``"not at this scale"`` or ``"not tested"``.
+        ``"reproduced"`` if the whole interval lies above it, ``"not at this scale"`` if none of
+        it does, else ``"undecided"``; ``"not tested"`` for None.
+
+    Raises:
+        ValueError: if the difference or its interval is not finite.
     """
     if difference is None:
         return "not tested"
-    if difference.low > at_least:
+    if not all(math.isfinite(v) for v in (difference.value, difference.low, difference.high)):
+        raise ValueError(f"only finite numbers can be judged, found {difference}")
+    if difference.low > above:
         return "reproduced"
-    return "partly" if difference.value > at_least else "not at this scale"
+    return "undecided" if difference.high > above else "not at this scale"
+
+
+def _expectation(method: str, version: str, settings: Mapping[str, Any]) -> tuple[dict, str]:
+    """What the bands file holds, and why it does not apply ("" if it does)."""
+    file = files("helpers").joinpath("bands", f"{method}.json")
+    if not file.is_file():
+        return {}, NO_BAND
+    expected = json.loads(file.read_text(encoding="utf-8"))
+    if _comparable(settings) != _comparable(expected["settings"]):
+        return expected, OTHER_SETTINGS
+    return expected, "" if version == expected["version"] else OTHER_VERSION
 
 
 def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    # On which device a run happens is no setting of the method.
-    return {key: value for key, value in settings.items() if key != "device"}
+    # On which device a run happens is no setting of the method. JSON knows no tuples or paths.
+    kept = {key: value for key, value in settings.items() if key != "device"}
+    return json.loads(json.dumps(kept, default=str))
 
 
 def _device(name: str) -> torch.device:
@@ -321,29 +350,62 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _injected() -> list[str]:
-    """Names set by the cell that papermill puts in, which begins with ``# Parameters``."""
+def _settings() -> dict[str, Any]:
+    """Names that the notebook's cell of parameters assigns, with their present values."""
     from IPython import get_ipython
 
     shell = get_ipython()
     cells = shell.user_ns.get("In", []) if shell is not None else []
-    names: list[str] = []
+    known: list[str] = []
+    passed: list[str] = []
     for cell in cells:
-        if cell.startswith("# Parameters"):
-            for statement in ast.parse(cell).body:
-                if isinstance(statement, ast.Assign):
-                    names += [t.id for t in statement.targets if isinstance(t, ast.Name)]
+        names = _assigned(cell)
+        if cell.startswith("# Parameters"):  # papermill's own cell
+            passed += names
+        elif {"dataset", "seed"} <= set(names):
+            known = names  # a cell that was changed and run again counts as it is now
+    if not known:
+        raise ValueError(
+            "no cell of parameters was run: one that only assigns literals, `dataset` and `seed` "
+            "among them; run the notebook from the top (in IPython, with its history stored)"
+        )
+    for name in passed:
+        if name not in known:
+            raise ValueError(
+                f"unknown parameter {name!r}; {did_you_mean(name, known)}"
+                f"This notebook knows: {', '.join(known)}"
+            )
+    return {name: shell.user_ns[name] for name in known}
+
+
+def _assigned(cell: str) -> list[str]:
+    """Names that a cell assigns if it only assigns literals, otherwise none."""
+    names = []
+    try:
+        for node in ast.parse(cell).body:
+            ast.literal_eval(node.value)
+            (target,) = node.targets
+            names.append(target.id)
+    except (SyntaxError, ValueError, AttributeError, TypeError):
+        return []
     return names
 
 
-def _refuse_unknown(names: list[str], *, known: list[str]) -> None:
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(
-                f"unknown parameter {name!r}; {hint}This notebook knows: {', '.join(known)}"
-            )
+def _wilson(found: int, of: int) -> tuple[float, float]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(found, of).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _interval(low: float, high: float) -> str:
+    d = _decimals((high - low) / 2)
+    return f"95 % interval {low:z.{d}f} to {high:z.{d}f}"
+
+
+def _decimals(half: float) -> int:
+    """Decimals that show two significant digits of an interval's half-width; 3 for none."""
+    return min(6, max(1, 1 - math.floor(math.log10(half) + 1e-9))) if half > 0 else 3
 
 
 def _publish(text: str, record: dict[str, Any]) -> None:
@@ -364,7 +426,7 @@ def _count(types: Iterable[str]) -> dict[str, int]:
 
 def _versions() -> dict[str, str]:
     packages = ("torch", "timm", "numpy", "scikit-learn", "scikit-image")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+    return {"python": platform.python_version()} | {name: installed(name) for name in packages}
 
 
 def _peak_memory() -> float | None:

@@ -19,6 +19,12 @@ REVIEW = {
     "ko": "(patchcore)=\n# PatchCore\n\n(patchcore-idea)=\n## 생각\n\n$$ s = d $$ (eq-s)\n",
     "en": "(patchcore)=\n# PatchCore\n\n(patchcore-idea)=\n## The idea\n\n$$ s = d $$ (eq-s)\n",
 }
+#: A method that is being written.
+DRAFT = "sample/draft"
+DRAFT_ENTRIES = {
+    "families": "{id: sample, ko: 표본, en: Sample}",
+    "methods": f"{{id: {DRAFT}, name: D, status: draft, listed: null, year: 1, difficulty: 1}}",
+}
 CONTENTS = """format: jb-book
 root: book/index
 parts:
@@ -73,8 +79,26 @@ def notebook() -> dict:
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
+def write_draft(root: Path) -> None:
+    """Begin a method of a new family: status `draft`, an unfinished review, a bare notebook."""
+    registry = root / "book" / "methods.yml"
+    text = registry.read_text(encoding="utf-8")
+    for heading, entry in DRAFT_ENTRIES.items():
+        text = text.replace(f"\n{heading}:\n", f"\n{heading}:\n  - {entry}\n")
+    registry.write_text(text, encoding="utf-8")
+    for page in (
+        root / "book" / f"{DRAFT}.ko.md",
+        (root / "book" / DRAFT).with_name("index.ko.md"),
+    ):
+        page.parent.mkdir(exist_ok=True)
+        page.write_text("# TODO(author)\n\n{doc}`nowhere`\n", encoding="utf-8")
+    path = root / "notebooks" / f"{DRAFT}.ipynb"
+    path.parent.mkdir()
+    path.write_text(json.dumps(notebook() | {"cells": []}), encoding="utf-8")
+
+
 def write_sample(root: Path) -> Path:
-    """Lay the machinery and the sample pages out in `root`; return it."""
+    """Lay the machinery, the sample pages and a draft out in `root`; return it."""
     shutil.copytree(
         ROOT / "book",
         root / "book",
@@ -92,4 +116,5 @@ def write_sample(root: Path) -> Path:
     path = root / "notebooks" / "memory_bank" / "patchcore.ipynb"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(notebook(), ensure_ascii=False, indent=1), encoding="utf-8")
+    write_draft(root)
     return root

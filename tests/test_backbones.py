@@ -71,7 +71,7 @@ def test_gradients_reach_the_input_and_no_weight_learns(cat, lite0):
     assert not any(p.requires_grad for p in lite0.network.parameters())
 
 
-def test_the_random_twin_is_another_network_fixed_by_its_seed(cat):
+def test_random_weights_are_another_network_fixed_by_its_seed(cat):
     first, again = (backbones.load("random:efficientnet_lite0", seed=3) for _ in range(2))
     other = backbones.load("random:efficientnet_lite0", seed=4)
     assert first.weights == "random"
@@ -87,12 +87,21 @@ def test_loading_does_not_touch_the_global_random_state():
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_weights_that_cannot_be_had_are_announced(monkeypatch, capsys):
+def test_weights_that_cannot_be_had_are_an_error_that_says_what_works(monkeypatch):
+    from huggingface_hub import constants
+
     monkeypatch.setattr(backbones, "_reachable", lambda url: False)
-    monkeypatch.setenv("HF_HOME", "nowhere")
-    backbone = backbones.load("tiny_vit_5m_224", strides=(8,))
-    assert backbone.weights == "random"
-    assert "RANDOM" in capsys.readouterr().out
+    offline = constants.HF_HUB_OFFLINE
+    with pytest.raises(ConnectionError) as refused:
+        backbones.load("tiny_vit_5m_224", strides=(8,))
+    for part in (
+        "no pretrained weights for 'tiny_vit_5m_224'",
+        'backbone="efficientnet_lite0", which works offline',
+        '"random:tiny_vit_5m_224" for random weights on purpose',
+    ):
+        assert part in str(refused.value)
+    assert offline == constants.HF_HUB_OFFLINE
+    assert backbones.load("random:tiny_vit_5m_224", strides=(8,)).weights == "random"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_rendered_and_normal_cells_go_through_the_same_resampling(elpv):
 @pytest.mark.parametrize(
     ("category", "normal", "defective"), [("mono", 588, 313), ("poly", 920, 402)]
 )
-def test_the_paper_budget_uses_every_sure_cell_and_contains_the_quick_one(
+def test_the_subset_all_uses_every_sure_cell_and_contains_the_quick_one(
     category, normal, defective
 ):
     train, test = data._elpv(category, quick=False)
@@ -123,18 +124,6 @@ def test_textures_come_from_one_photograph_in_two_separate_parts(category):
     assert "CC0" in train.license
 
 
-def test_available_lists_what_there_is(tmp_path):
-    listed = data.available()
-    assert listed["elpv"] == ["mono", "poly"]
-    assert len(listed["mvtec"]) == 15
-    assert len(listed["visa"]) == 12
-    assert listed["folder"] == []
-    assert data.available("textile") == {"textile": ["local", "global"]}
-    save(tmp_path / "나사/good/1.png", part(9))
-    save(tmp_path / "notes/1.png", part(9))
-    assert data.available("folder", root=tmp_path) == {"folder": ["나사"]}
-
-
 def test_importing_does_not_load_heavy_or_optional_libraries():
     code = (
         "import sys, helpers.data, helpers.defects\n"
@@ -149,7 +138,15 @@ def test_importing_does_not_load_heavy_or_optional_libraries():
 
 def test_the_fingerprint_is_known(elpv):
     """It changes only with the data or the rules; then stored results must be made anew."""
-    assert [s.fingerprint for s in elpv] == ["05fcc6667575", "1cc9a02a822e"]
+    assert [s.fingerprint for s in elpv] == ["a20350ad1cb7", "da9e00bdb5f1"]
+
+
+def test_a_test_sets_fingerprint_covers_the_training_images(layout):
+    before = data.load("folder", root=layout, image_size=32)
+    save(layout / "train/good/5.png", part(200))
+    after = data.load("folder", root=layout, image_size=32)
+    assert np.array_equal(before[1].images, after[1].images)
+    assert before[1].fingerprint != after[1].fingerprint
 
 
 def test_fingerprints_do_not_depend_on_place_or_name_but_on_content(layout, tmp_path):
@@ -185,6 +182,32 @@ def test_select_takes_integers_and_bools_and_marks_the_choice(elpv):
         test.select([True, False])
     with pytest.raises(IndexError):
         test.select([0.5])
+
+
+def test_hold_out_draws_with_a_seed_and_seed_0_follows_the_names(elpv):
+    train, _ = elpv
+    assert data.hold_out(train, 0.2)[1].paths == train.paths[:48], "elpv is in that order already"
+    held = [data.hold_out(train, 0.2, seed=seed)[1].paths for seed in (0, 1, 1, 2)]
+    assert held[1] == held[2]
+    assert len({*held}) == 3
+    for bad in (-1, 0.5):
+        with pytest.raises(ValueError, match="whole number from 0 up"):
+            data.hold_out(train, 0.2, seed=bad)
+
+
+def test_the_summary_says_what_a_notebook_works_on(elpv):
+    train, test = elpv
+    fit, calibration = data.hold_out(train, 0.2)
+    assert data.summary(fit, calibration, test).splitlines() == [
+        "elpv/mono: 192 to fit, 48 for the threshold",
+        "test: 100 good, 100 defective, 15 crack, 15 scratch, 15 stain, 15 finger_interruption",
+        test.license,
+    ]
+
+
+def test_the_books_own_data_prints_nothing(capsys):
+    data.load("textures", image_size=32)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_hold_out_splits_the_same_way_every_time(elpv):
@@ -239,14 +262,14 @@ def test_good_beside_folders_of_defects(tmp_path):
 
 def test_hangul_and_spaces_in_paths_also_decomposed_ones(tmp_path):
     root = tmp_path / "결함 사진"
-    for i in range(3):
+    for i in range(6):
         save(root / f"train/good/정상 {i}.png", part(60 + i))
     save(root / "test/불량 종류/불량 1.png", part(90))
-    decomposed = data.unicodedata.normalize("NFD", "불량 1_mask.png")
+    decomposed = unicodedata.normalize("NFD", "불량 1_mask.png")
     save(root / "ground_truth/불량 종류" / decomposed, MARK)
     train, test = data.load("folder", root=root, image_size=32)
     assert train.name == "folder/결함 사진"
-    assert test.types == ("good", "불량 종류")
+    assert test.types == ("good", "good", "불량 종류")
     assert test.paths[-1] == "test/불량 종류/불량 1.png"
     assert test.masks[-1].any()
 
@@ -314,11 +337,11 @@ def test_16_bit_images_are_scaled_by_the_depth_of_the_camera(tmp_path, bits):
 
 
 def test_16_bit_images_of_one_folder_stay_comparable(tmp_path):
-    for i, value in enumerate((300, 1000, 4000)):
+    for i, value in enumerate((300, 1000, 4000, 3000, 2000, 500)):
         save(tmp_path / f"{i}.png", np.full((32, 32), value, np.uint16))
     train, test = data.load("folder", root=tmp_path, image_size=32)
     values = [int(test.images[0].max()), *(int(image.max()) for image in train.images)]
-    assert values == [19, 62, 249], "12 bits for all: the brightest needs them"
+    assert values == [19, 62, 249, 187, 125], "12 bits for all: the brightest needs them"
 
 
 # --- what is wrong ------------------------------------------------------------------------------
@@ -336,11 +359,10 @@ def test_unknown_names_are_refused_with_the_nearest_known():
     refused(
         ValueError, "unknown category of mvtec: 'bottel'; did you mean 'bottle'", "mvtec", "bottel"
     )
-    refused(ValueError, "unknown budget: 'fast'; known: quick, paper", budget="fast")
+    refused(ValueError, "unknown subset: 'fast'; known: quick, all", subset="fast")
     refused(ValueError, "image_size must be an integer of at least 32, found 8", image_size=8)
     refused(ValueError, r"comes with pip and takes no root=", "elpv", root="somewhere")
-    with pytest.raises(ValueError, match="unknown dataset: 'visaa'; did you mean 'visa'"):
-        data.available("visaa")
+    refused(ValueError, "unknown dataset: 'visaa'; did you mean 'visa'", "visaa")
 
 
 def test_a_missing_package_says_how_to_install_it(monkeypatch):
@@ -355,7 +377,7 @@ def test_missing_and_empty_folders(tmp_path):
     (tmp_path / "a.heic").write_bytes(b"x")
     refused(
         FileNotFoundError,
-        r"holds 0 normal images.*\.png.*Found: \./\*\.heic",
+        r"holds no images that Pillow can read.*Found: \./\*\.heic",
         "folder",
         root=tmp_path,
     )
@@ -363,11 +385,9 @@ def test_missing_and_empty_folders(tmp_path):
 
 def test_no_normal_images(tmp_path):
     save(tmp_path / "test/broken/0.png", part(90))
-    refused(
-        ValueError, r"holds 0 normal images.*Found: test/broken/\*\.png", "folder", root=tmp_path
-    )
+    refused(ValueError, r"holds 0 good images.*Found: test/broken/\*\.png", "folder", root=tmp_path)
     save(tmp_path / "train/good/0.png", part(90))
-    refused(ValueError, "holds 1 normal images, at least 2", "folder", root=tmp_path)
+    refused(ValueError, "holds 1 good image to train on; at least 6", "folder", root=tmp_path)
 
 
 def test_defects_among_the_training_images(layout):
@@ -431,10 +451,11 @@ def test_a_mask_that_marks_a_normal_image(layout):
     refused(ValueError, "marks 100 pixels of .*good.0.png, a normal image", "folder", root=layout)
 
 
-def test_a_mask_that_marks_nothing_counts_as_none_and_is_told(layout):
+def test_a_mask_that_marks_nothing_counts_as_none_and_is_told(layout, capsys):
     save(layout / "ground_truth/broken/0_mask.png", MARK * 0)
-    with pytest.warns(UserWarning, match=r"0_mask.png marks no pixel"):
-        _, test = data.load("folder", root=layout, image_size=32)
+    _, test = data.load("folder", root=layout, image_size=32)
+    told = capsys.readouterr().out
+    assert "the mask marks no pixel and counts as none: test/broken/0.png" in told
     assert not test.has_mask[2]
 
 

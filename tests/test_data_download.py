@@ -13,7 +13,7 @@ import pooch
 import pytest
 from PIL import Image
 
-from helpers import data
+from helpers import data, downloads
 
 
 def png(value, size=(40, 40), box=None):
@@ -94,7 +94,7 @@ def serve(tmp_path, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    monkeypatch.setenv(data.CACHE_VARIABLE, str(cache))
+    monkeypatch.setenv(downloads.CACHE_VARIABLE, str(cache))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
@@ -102,12 +102,12 @@ def serve(tmp_path, monkeypatch):
 
     def put(dataset, content, *, sha256=None, name="archive.tar"):
         (public / name).write_bytes(content)
-        archive = data.Archive(
+        archive = downloads.Archive(
             url=f"http://127.0.0.1:{server.server_port}/{name}",
             sha256=sha256 or hashlib.sha256(content).hexdigest(),
             page="https://example.org/dataset",
         )
-        monkeypatch.setitem(data.ARCHIVES, dataset, archive)
+        monkeypatch.setitem(downloads.ARCHIVES, dataset, archive)
         return cache
 
     yield put
@@ -132,8 +132,8 @@ def test_mvtec_is_downloaded_once_and_read(serve, monkeypatch, capsys):
     assert left_behind(cache) == ["mvtec"], "neither the archive nor a temporary file stays"
     assert "%" in capsys.readouterr().err, "a progress bar was shown"
 
-    gone = data.Archive(url="http://127.0.0.1:9/gone.tar", sha256="0" * 64, page="")
-    monkeypatch.setitem(data.ARCHIVES, "mvtec", gone)
+    gone = downloads.Archive(url="http://127.0.0.1:9/gone.tar", sha256="0" * 64, page="")
+    monkeypatch.setitem(downloads.ARCHIVES, "mvtec", gone)
     again, _ = data.load("mvtec", "bottle", image_size=40)
     assert again.fingerprint == train.fingerprint
 
@@ -158,12 +158,10 @@ def test_root_uses_a_copy_and_never_downloads(tmp_path, monkeypatch):
         file = tmp_path / "copy" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    monkeypatch.setattr(data, "_download", lambda *_: pytest.fail("must not download"))
+    monkeypatch.setattr(downloads, "_download", lambda *_: pytest.fail("must not download"))
     root = tmp_path / "copy"
     assert len(data.load("mvtec", "bottle", root=root, image_size=40)[0]) == 4
     assert len(data.load("visa", "candle", root=root, image_size=40)[0]) == 2
-    assert data.available(root=root)["mvtec"] == ["bottle"]
-    assert data.available("visa", root=root) == {"visa": ["candle"]}
     with pytest.raises(FileNotFoundError, match=r"holds no folder cable \(found: bottle, candle"):
         data.load("mvtec", "cable", root=root)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
@@ -194,9 +192,9 @@ def test_a_download_that_breaks_off_leaves_no_half_file(serve):
 
 def test_a_missing_page_is_reported_with_its_status(serve, monkeypatch):
     serve("mvtec", b"")
-    source = data.ARCHIVES["mvtec"]
-    moved = data.Archive(url=source.url + ".moved", sha256=source.sha256, page=source.page)
-    monkeypatch.setitem(data.ARCHIVES, "mvtec", moved)
+    source = downloads.ARCHIVES["mvtec"]
+    moved = downloads.Archive(url=source.url + ".moved", sha256=source.sha256, page=source.page)
+    monkeypatch.setitem(downloads.ARCHIVES, "mvtec", moved)
     with pytest.raises(ConnectionError, match=r"it answers 404.*example\.org.*root="):
         data.load("mvtec")
 
@@ -206,8 +204,10 @@ def test_offline_says_what_to_do(serve, monkeypatch):
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     cache = serve("visa", b"")
-    closed = data.Archive(url=f"http://127.0.0.1:{port}/x.tar", sha256="0" * 64, page="https://p")
-    monkeypatch.setitem(data.ARCHIVES, "visa", closed)
+    closed = downloads.Archive(
+        url=f"http://127.0.0.1:{port}/x.tar", sha256="0" * 64, page="https://p"
+    )
+    monkeypatch.setitem(downloads.ARCHIVES, "visa", closed)
     with pytest.raises(ConnectionError, match=r"visa is not on this machine.*no connection.*root="):
         data.load("visa")
     assert left_behind(cache) == []
@@ -266,7 +266,7 @@ def test_another_archive_is_not_taken_for_the_dataset(serve):
 
 
 def test_the_real_addresses_and_checksums_are_well_formed():
-    for archive in data.ARCHIVES.values():
+    for archive in downloads.ARCHIVES.values():
         assert archive.url.startswith("https://")
         assert len(bytes.fromhex(archive.sha256)) == 32
         assert archive.page.startswith("https://")

@@ -9,10 +9,11 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import field_map
 import pytest
-import quiz
 import registry
+from constants import LANGUAGES
+from directives import drawing, field_map, quiz
+from directives import words as book_words
 from sphinx.testing.util import SphinxTestApp
 
 METHODS = """
@@ -41,16 +42,29 @@ methods:
     needs: {ko: 정상 이미지, en: normal images}
     gives: {ko: 이상 맵, en: an anomaly map}
     headline:
-      - {dataset: MVTec AD, metric: image AUROC, value: "99.0", source: the abstract, mark: V}
-      - dataset: MVTec AD
-        metric: PRO
+      - {dataset: D, metric: image AUROC, value: "99.0", unit: "%", source: the abstract, mark: V}
+      - dataset: D
+        metric: {ko: 가능도, en: likelihood}
         setting: {ko: 작은 판, en: small version}
-        value: "93.5"
+        value: "85.1"
+        bound: ≤
+        unit: {ko: nat, en: nats}
+        source: the abstract
+        mark: V
+      - dataset: D
+        metric: {ko: 맞힌 범주의 수, en: categories found}
+        value: "4"
+        unit: {ko: 개 범주, en: categories}
         source: {ko: 요약 글, en: a summary}
         mark: S
     claims:
       - {id: better, source: Table 2, ko: 더 낫습니다., en: It is better.}
       - {id: faster, source: Table 3, ko: 더 빠릅니다., en: It is faster.}
+      - {id: smaller, source: Table 4, ko: 더 작습니다., en: It is smaller.}
+      - {id: steadier, source: Table 5, ko: 더 고릅니다., en: It is steadier.}
+    measures:
+      "AUROC at # %": "#%에서의 AUROC"
+  - {id: memory_bank/half, name: Half, status: draft, listed: null, year: 2023, difficulty: 1}
   - {id: autoencoder/other, name: Other, status: written, listed: null, year: 2023, difficulty: 3}
   - {id: autoencoder/alone, name: Alone, status: written, listed: null, year: 2024, difficulty: 3}
 corrections:
@@ -79,7 +93,7 @@ RECORD = {
     "missing": {"aupro": "no masks"},
     "counts": {"train": 240, "test": 260},
     "baselines": {"mean grey": 0.53},
-    "twin": {"name": "random backbone", "image_auroc": 0.71},
+    "random_weights": {"name": "initial weights", "image_auroc": 0.71},
     "bands": {"image_auroc": [0.94, 0.96], "baseline mean grey": [0.6, 0.7]},
     "threshold": 1.25,
     "seconds": 31.4,
@@ -88,15 +102,27 @@ RECORD = {
     "license": "CC BY-NC-SA 4.0",
     "versions": {"numpy": "2.1"},
 }
+CLAIM = {
+    "kind": "claim",
+    "id": "better",
+    "difference": {"value": -0.003, "low": -0.01, "high": 0.004},
+    "above": -0.02,
+    "verdict": "reproduced",
+    "seeds": ["reproduced"] * 5,
+}
 PIECES = [
-    {"kind": "measure", "name": "AUROC at 1 %", "value": 0.95, "band": [0.9, 1.0]},
     {
-        "kind": "claim",
-        "id": "better",
-        "difference": {"value": -0.003, "low": -0.01, "high": 0.004},
-        "at_least": -0.02,
-        "verdict": "reproduced",
+        "kind": "table",
+        "title": "Coresets",
+        "rows": [
+            {"name": "AUROC at 1 %", "value": 0.95, "band": [0.9, 1.0], "verdict": "in band"},
+            {"name": "flagged", "value": 0.05, "band": None, "of": 40, "interval": [0.01, 0.17]},
+            {"name": "false positives among normal", "value": None, "band": None, "of": 0},
+        ],
     },
+    CLAIM,
+    CLAIM | {"id": "smaller", "seeds": ["reproduced"] * 4 + ["undecided"], "above": -0.005},
+    CLAIM | {"id": "steadier", "seeds": None, "verdict": "not tested", "difference": None},
     RECORD,
 ]
 QUIZ = """- q: What is $x^2$?
@@ -154,7 +180,7 @@ def store(root: Path, name: str, pieces: list[dict]) -> None:
 
 
 def lay_out(root: Path) -> Path:
-    """A book of one full review, two bare ones, and their notebooks."""
+    """A book of one full review, two bare ones, their notebooks, and an unfinished draft."""
     files = {
         "book/methods.yml": METHODS,
         "book/references.bib": BIB,
@@ -162,6 +188,7 @@ def lay_out(root: Path) -> Path:
         "book/memory_bank/new.md": PAGE,
         "book/autoencoder/other.md": "# Other\n",
         "book/autoencoder/alone.md": "# Alone\n",
+        "book/memory_bank/half.md": "# Half\n\n{doc}`nowhere`\n\n```{quiz}\nTODO\n```\n",
         "conf.py": "",
     }
     for name in ("memory_bank/new", "autoencoder/other", "autoencoder/alone"):
@@ -181,7 +208,7 @@ def lay_out(root: Path) -> Path:
 def build(root: Path, language: str = "en") -> SphinxTestApp:
     """Build the pages; the app tells what was read and warned."""
     settings = {
-        "extensions": ["myst_parser", "components"],
+        "extensions": ["myst_parser", "directives"],
         "language": language,
         "myst_enable_extensions": ["dollarmath"],
         "html_theme": "basic",
@@ -224,13 +251,14 @@ def part(html: str, kind: str) -> str:
 def pages(tmp_path_factory):
     """The built pages, by language and name."""
     found = {}
-    for language in registry.LANGUAGES:
+    for language in LANGUAGES:
         root = lay_out(tmp_path_factory.mktemp(language))
         app = build(root, language)
         assert app.warning.getvalue() == ""
         for name in ("index", "book/memory_bank/new"):
             html = (Path(app.outdir) / f"{name}.html").read_text(encoding="utf-8")
             found[language, name] = html
+        assert not list(Path(app.outdir).rglob("half*"))
         app.cleanup()
     return found
 
@@ -266,18 +294,28 @@ def test_no_button_leads_to_an_unknown_repository(pages):
 def test_the_papers_numbers_carry_their_source_and_say_when_second_hand(review):
     text = words(part(review, "book-headline"))
     assert "99.0 % [1]" in text
-    assert "small version 93.5 % [2]" in text
+    assert "categories found – 4 categories [2]" in text
     assert "\n the abstract" in text
     assert "\n as reported by a summary" in text
 
 
-def test_the_result_shows_interval_band_verdict_baselines_and_twin(review):
+def test_a_papers_number_carries_its_unit_and_says_when_it_is_a_bound(pages):
+    english, korean = (
+        words(part(pages[language, "book/memory_bank/new"], "book-headline"))
+        for language in ("en", "ko")
+    )
+    assert "small version ≤ 85.1 nats [1]" in english
+    assert "작은 판 ≤ 85.1 nat [1]" in korean
+    assert "맞힌 범주의 수 – 4개 범주 [2]" in korean
+
+
+def test_the_result_shows_interval_band_verdict_and_baselines(review):
     shown = part(review, "book-measured")
     text = words(shown)
     assert "image AUROC 0.957 [0.940, 0.974] 0.940–0.960 in band" in text
     assert "AUPRO, all images not available: no masks" in text
     assert "Baseline: mean grey 0.530 0.600–0.700 out of band" in text
-    assert "Untrained twin: random backbone 0.710" in text
+    assert "Random-weights baseline: initial weights 0.710" in text
     assert "240 normal images to fit, 260 images to test" in text
     assert "CC BY-NC-SA 4.0" in text
     settings = shown[shown.rindex("<details") :]
@@ -285,11 +323,51 @@ def test_the_result_shows_interval_band_verdict_baselines_and_twin(review):
     assert "ratio" in settings
 
 
-def test_a_claim_shows_the_verdict_that_the_notebook_computed(review):
+def test_the_other_measured_values_stand_in_their_experiments(review):
+    text = words(part(review, "book-measured"))
+    assert "Other values measured in the notebook (3)" in text
+    assert "\n Coresets Value Expected band" in text
+    assert "\n AUROC at 1 % 0.950 0.900–1.000 in band" in text
+    assert "\n flagged 0.050 [0.010, 0.170] –" in text
+    assert "\n false positives among normal – –" in text
+
+
+def test_a_claim_shows_the_verdict_that_the_seeds_agree_on(review):
     text = words(part(review, "book-claims"))
-    assert "It is better. Verdict reproduced" in text
+    assert "It is better. Verdict reproduced 5 of 5 seeds" in text
     assert "−0.003 [−0.010, 0.004] rule: above −0.02" in text
     assert "It is faster. Verdict no record" in text
+    assert "It is smaller. Verdict undecided 4 of 5 seeds" in text
+    assert "rule: above −0.005" in text
+    assert "It is steadier. Verdict not tested Difference [95 % interval] –" in text
+
+
+def test_all_claims_are_counted_by_verdict(index):
+    text = words(part(index, "book-claims"))
+    assert "4 claims: reproduced 1, undecided 1, not tested 1, no record 1." in text
+
+
+def test_a_verdict_that_no_notebook_gives_is_an_error_of_the_page(tmp_path):
+    root = lay_out(tmp_path)
+    store(root, "memory_bank/new", [CLAIM | {"verdict": "maybe", "seeds": ["maybe"]}])
+    app = build(root)
+    assert "claim better: unknown verdict 'maybe'; there are: reproduced" in app.warning.getvalue()
+    app.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("value", "pair", "shown"),
+    [
+        (0.957, (0.94, 0.974), ("0.957", "[0.940, 0.974]")),
+        (0.00032, (0.00011, 0.00054), ("0.00032", "[0.00011, 0.00054]")),
+        (0.5, (0.5, 0.5), ("0.500", "[0.500, 0.500]")),
+        (-0.006, (-0.015, -0.0001), ("−0.006", "[−0.015, 0.000]")),
+        (0.5, None, ("0.500", "")),
+        (None, (0.1, 0.2), ("–", "")),
+    ],
+)
+def test_a_narrow_interval_gets_the_digits_it_needs(value, pair, shown):
+    assert drawing.interval(value, pair) == shown
 
 
 def test_only_equal_fingerprints_are_ranked(index):
@@ -303,18 +381,20 @@ def test_only_equal_fingerprints_are_ranked(index):
 
 def test_baselines_stand_in_their_place_without_a_rank(index):
     rows = words(part(index, "book-leaderboard").split("fingerprint bbbb")[0]).split("\n")
-    order = [next(i for i, r in enumerate(rows) if name in r) for name in ("New", "twin", "mean")]
+    names = ("New", "Random-weights", "mean grey")
+    order = [next(i for i, row in enumerate(rows) if name in row) for name in names]
     assert order == sorted(order)
-    assert not any(re.match(r" \d ", row) for row in rows if "mean grey" in row or "twin" in row)
+    assert not any(re.match(r" \d ", row) for row in rows if re.search("mean grey|weights", row))
 
 
-def test_a_planned_method_is_not_ranked(index):
-    assert "Old" not in words(part(index, "book-leaderboard"))
+def test_what_is_not_written_is_not_ranked(index):
+    assert not re.search("Old|Half", words(part(index, "book-leaderboard")))
 
 
-def test_the_family_table_shows_planned_methods_as_such(index):
+def test_the_family_table_shows_planned_methods_as_such_and_drafts_like_them(index):
     text = words(part(index, "book-family"))
     assert "\n Old planned" in text
+    assert "\n Half planned" in text
     assert "normal images" in text
     assert "0.957" in text
 
@@ -322,7 +402,7 @@ def test_the_family_table_shows_planned_methods_as_such(index):
 def test_the_cost_table_shows_written_methods(index):
     text = words(part(index, "book-cost"))
     assert "New 31.4 s 812 MB –" in text
-    assert "Old" not in text
+    assert not re.search("Old|Half", text)
 
 
 def test_the_reading_list_keeps_the_lists_words_and_links_to_the_right_paper(index):
@@ -360,13 +440,33 @@ def test_korean_pages_speak_korean_and_keep_the_numbers(pages):
     assert "●●○ 보통" in text
     assert "재현됨" in text
     assert "재인용: 요약 글" in text
-    assert "작은 판 93.5 % [2]" in text
     assert "이미지 AUROC 0.957 [0.940, 0.974]" in text
+    assert "시드 5개 중 4개" in text
+    assert "\n 1%에서의 AUROC 0.950" in text
+    assert "\n 정상 이미지의 오탐률 –" in text
+    assert "무작위 가중치 기준: 초기 가중치 0.710" in text
+    assert "측정 불가: 마스크 없음" in text
+    assert "\n 테스트 이미지 260" in text
     numbers = {
         language: sorted(re.findall(r"\d+\.\d+", words(pages[language, "book/memory_bank/new"])))
-        for language in registry.LANGUAGES
+        for language in LANGUAGES
     }
     assert numbers["ko"] == numbers["en"]
+
+
+@pytest.mark.parametrize(
+    ("name", "korean"),
+    [
+        ("image AUROC", "이미지 AUROC"),
+        ("image AUROC, 25 normals", "이미지 AUROC, 정상 이미지 25장"),
+        ("AUROC, kernels (3, 1)", "AUROC, 커널 (3, 1)"),
+        ("loss, gain 0.7, of its own", "손실, 배율 0.7, of its own"),
+    ],
+)
+def test_a_measured_value_is_called_in_korean_as_far_as_words_are_known(name, korean):
+    known = {"kernels (#, #)": "커널 (#, #)", "gain #": "배율 #"}
+    assert book_words.call(name, "ko", known) == korean
+    assert book_words.call(name, "en", known) == name
 
 
 def test_a_quiz_works_without_script_and_names_itself(review):
@@ -449,7 +549,7 @@ def test_the_map_of_the_whole_book_leaves_no_method_out_and_lets_no_boxes_overla
         assert all(b - a >= field_map.ROW for a, b in itertools.pairwise(ys))
         assert ys[-1] < height
     for method in known.methods.values():
-        for language in registry.LANGUAGES:
+        for language in LANGUAGES:
             lines = field_map.wrapped(method.title(language), 13)
             assert len(lines) <= 2
             assert max(map(field_map.measure, lines)) <= 15, method.title(language)

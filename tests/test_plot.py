@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 from helpers import plot
 from helpers.data import ImageSet
 
-LARGEST = 60_000
+LARGEST = {"image/png": 60_000, "image/jpeg": 110_000}  # bytes
 TYPES = ("good", "defective", "crack", "scratch", "stain", "finger_interruption")
 
 
@@ -63,7 +63,9 @@ def shown(monkeypatch):
     pyplot.close(pyplot.figure())  # pyplot looks for IPython when it makes its first figure
     outputs = []
     monkeypatch.setattr("IPython.get_ipython", lambda: object())
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: outputs.append(data))
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, raw, metadata: outputs.append((data, metadata))
+    )
     return outputs
 
 
@@ -82,20 +84,21 @@ def every_figure(cells, maps):
         "gallery of eight": (plot.gallery(cells, maps, index=range(8)), True),
         "histogram": (plot.histogram(scores, labels, threshold=1.6), False),
         "one class": (plot.histogram(scores[:100], labels[:100]), False),
-        "roc": (plot.roc(labels, {"PatchCore": scores, "mean grey": -scores}), False),
+        "examples": (plot.examples(cells), True),
         "curve": (plot.curve({"train": (steps, loss)}, xlabel="step", ylabel="loss"), False),
     }
 
 
 def test_every_figure_is_a_small_file_that_decodes_and_fits_the_page(every_figure):
     for name, (fig, photo) in every_figure.items():
-        kind, data = plot.encode(fig, photo=photo)
+        kind, data, width = plot.encode(fig, photo=photo)
         assert kind == ("image/jpeg" if photo else "image/png"), name
-        assert len(data) <= LARGEST, name
+        assert len(data) <= LARGEST[kind], name
         image = Image.open(io.BytesIO(data))
         image.load()
         assert image.format == kind.removeprefix("image/").upper(), name
-        assert 200 <= image.width <= 910, name
+        assert 200 <= width <= 910, name
+        assert image.width >= 1.49 * width, f"{name} is blurred on a dense screen"
         corner = image.convert("RGB").getpixel((0, 0))
         assert min(corner) >= (248 if photo else 255), name  # JPEG rounds, the more the smaller
 
@@ -141,14 +144,17 @@ def test_show_displays_one_image_with_a_stable_text_and_closes_the_figure(cells,
     assert not pyplot.get_fignums()
     plot.show(plot.grid(cells.images[:2], ["a", "b"], title="Two\ncells"), photo=True)
     plot.show(Figure())
-    assert [sorted(data) for data in shown] == [
+    assert [sorted(data) for data, _ in shown] == [
         ["image/png", "text/plain"],
         ["image/jpeg", "text/plain"],
         ["image/png", "text/plain"],
     ]
-    texts = [data["text/plain"] for data in shown]
+    texts = [data["text/plain"] for data, _ in shown]
     assert texts == ["<figure: Left over>", "<figure: Two cells>", "<figure: untitled>"]
-    assert Image.open(io.BytesIO(base64.b64decode(shown[1]["image/jpeg"]))).format == "JPEG"
+    data, metadata = shown[1]
+    image = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
+    assert image.format == "JPEG"
+    assert metadata == {"image/jpeg": {"width": round(image.width * plot.SHOWN / plot.PHOTO_DPI)}}
 
 
 def test_outside_ipython_show_is_quiet_and_still_closes_the_figure(capsys):
@@ -158,13 +164,13 @@ def test_outside_ipython_show_is_quiet_and_still_closes_the_figure(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_even_noise_stays_within_sixty_kilobytes():
+def test_even_noise_stays_within_the_limits():
     noise = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
-    kind, data = plot.encode(plot.grid(noise), photo=True)
+    kind, data, _ = plot.encode(plot.grid(noise), photo=True)
     assert kind == "image/jpeg"
-    assert len(data) <= LARGEST
-    kind, data = plot.encode(plot.grid(noise), photo=False)
-    assert len(data) <= LARGEST  # a chart that is none is encoded as a photograph
+    assert len(data) <= LARGEST["image/jpeg"]
+    kind, data, _ = plot.encode(plot.grid(noise), photo=False)
+    assert len(data) <= LARGEST["image/png"]  # a chart that is none is encoded as a photograph
 
 
 def test_a_gallery_shows_each_type_once_with_one_colour_scale(cells, maps):
@@ -234,10 +240,21 @@ def test_the_readers_own_settings_do_not_change_the_figures(cells):
 
 
 def test_lines_differ_in_more_than_colour():
-    scores = {str(i): np.arange(4.0) for i in range(4)}
-    lines = plot.roc([0, 1, 0, 1], scores).axes[0].lines[:4]
+    several = {str(i): ([0, 1], [i, i]) for i in range(4)}
+    lines = plot.curve(several, xlabel="x", ylabel="y").axes[0].lines
     assert len({line.get_color() for line in lines}) == 4
     assert len({line.get_linestyle() for line in lines}) == 4
+
+
+def test_examples_are_the_first_of_each_kind_with_their_masks(cells):
+    fig = plot.examples(cells)
+    assert fig.get_suptitle() == "Test images"
+    assert [ax.get_title() for ax in fig.axes] == ["good", "defective", "crack", "scratch"]
+    assert [bool(ax.collections) for ax in fig.axes] == [False, False, True, True]
+    for i, ax in enumerate(fig.axes):
+        assert np.array_equal(ax.images[0].get_array(), cells.images[i])
+    only_good = plot.examples(cells.select([0, 6]))
+    assert [ax.get_title() for ax in only_good.axes] == ["good"]
 
 
 def test_the_histogram_counts_every_image_in_common_bins():
@@ -271,7 +288,5 @@ def test_what_cannot_be_drawn_is_refused_with_what_was_found(cells, maps):
         plot.histogram([0, 1, 2], [0, 1])
     with pytest.raises(ValueError, match="NaN or infinite"):
         plot.histogram([0, np.inf], [0, 1])
-    with pytest.raises(ValueError, match="ranking needs both"):
-        plot.roc([0, 0], {"a": [0, 1]})
     with pytest.raises(ValueError, match="train: 3 values of x, but 2 of y"):
         plot.curve({"train": ([0, 1, 2], [0, 1])}, xlabel="step", ylabel="loss")

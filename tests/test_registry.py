@@ -7,8 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+import records
 import registry
 import yaml
+from constants import LANGUAGES
+from directives import words
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -96,7 +99,7 @@ methods:
     cite: new2022
     difficulty: 2
     builds_on: [memory_bank/old]
-    headline: [{dataset: D, metric: AUROC, value: "99.0", source: Table 1, mark: V}]
+    headline: [{dataset: D, metric: AUROC, value: "99.0", unit: "%", source: Table 1, mark: V}]
     claims: [{id: better, source: Table 2, ko: 낫습니다., en: It is better.}]
 """
 BIB = """
@@ -183,7 +186,7 @@ def test_a_listed_year_other_than_the_papers_is_corrected():
 class TestAWrittenMethod:
     def test_has_its_files(self, method):
         assert (ROOT / f"{method.notebook}.ipynb").is_file()
-        for language in registry.LANGUAGES:
+        for language in LANGUAGES:
             assert (ROOT / f"{method.review}.{language}.md").is_file()
 
     def test_stands_in_the_contents_review_before_notebook(self, method):
@@ -196,25 +199,44 @@ class TestAWrittenMethod:
         assert method.needs and method.gives
 
     def test_tests_exactly_the_claims_it_states(self, method):
-        pieces = registry.records(ROOT / f"{method.notebook}.ipynb")
-        assert set(registry.verdicts(pieces)) == {claim.id for claim in method.claims}
+        pieces = records.pieces(ROOT / f"{method.notebook}.ipynb")
+        assert set(records.verdicts(pieces)) == {claim.id for claim in method.claims}
 
 
-def test_a_planned_method_has_no_files():
+@pytest.mark.parametrize(
+    ("method", "pieces"),
+    [
+        pytest.param(method, pieces, id=method.id)
+        for method in KNOWN.written()
+        if records.rows(pieces := records.pieces(ROOT / f"{method.notebook}.ipynb"))
+    ],
+)
+def test_a_korean_name_is_of_something_that_the_notebook_measures(method, pieces):
+    names = [row["name"] for row in records.rows(pieces)]
+    names += [piece["title"] for piece in pieces if piece["kind"] == "table"]
+    if random := records.report(pieces)["random_weights"]:
+        names.append(random["name"])
+    parts = {part for name in names for part in [name, *words.PART.split(name)]}
+    assert set(method.measures) <= parts | {words.NUMBER.sub("#", part) for part in parts}
+
+
+def test_a_planned_method_has_no_files_and_only_a_written_one_stands_in_the_contents():
     for method in KNOWN.methods.values():
-        if not method.written:
+        if method.status == "planned":
             assert not (ROOT / f"{method.notebook}.ipynb").exists(), method.id
             assert not list(BOOK.glob(f"{method.id}.*.md")), method.id
+        if not method.written:
             assert not {method.review, method.notebook} & set(contents()), method.id
 
 
-def test_every_notebook_is_of_a_written_method():
+def test_every_notebook_is_of_a_written_method_or_a_draft():
     found = {
         path.relative_to(ROOT).with_suffix("").as_posix()
         for path in (ROOT / "notebooks").rglob("*.ipynb")
         if ".ipynb_checkpoints" not in path.parts
     }
-    assert found == {method.notebook for method in KNOWN.written()}
+    written = {method.notebook for method in KNOWN.written()}
+    assert written <= found <= written | {method.notebook for method in KNOWN.drafts()}
 
 
 def test_every_paper_can_be_found_by_a_reader():
@@ -229,15 +251,17 @@ def test_a_second_hand_number_never_looks_first_hand():
     second_hand = re.compile(r"re-typed|summar|leaderboard|aggregator|옮겨 적은|요약")
     for method in KNOWN.methods.values():
         for item in method.headline:
-            for language in registry.LANGUAGES:
+            for language in LANGUAGES:
                 if second_hand.search(item.source[language]):
                     assert item.mark == "S", f"{method.id}: {item}"
 
 
-def test_sources_are_written_for_readers():
-    text = (BOOK / "methods.yml").read_text(encoding="utf-8")
-    text += (BOOK / "references.bib").read_text(encoding="utf-8")
-    assert not re.search(r"\.\./|/work|/tmp|\bid \d{5,}|@[0-9a-f]{7}\b", text)
+def test_only_a_share_is_given_in_percent():
+    """AUROC, PRO and the like are shares; a likelihood or a count has another unit."""
+    for method in KNOWN.methods.values():
+        for item in method.headline:
+            share = re.fullmatch(r"(image|pixel) AUROC|AUPRO|PRO\b.*", item.metric["en"])
+            assert bool(share) == (item.unit["en"] == "%"), f"{method.id}: {item}"
 
 
 # --- rules and messages --------------------------------------------------------------------------
@@ -253,7 +277,7 @@ def test_a_small_registry_is_read(tmp_path):
         "notebooks/memory_bank/new",
     )
     assert [m.id for m in known.leads_to("memory_bank/old")] == ["memory_bank/new"]
-    assert new.headline[0].value == "99.0"
+    assert (new.headline[0].value, new.headline[0].unit["ko"]) == ("99.0", "%")
     assert new.claims[0].text["ko"] == "낫습니다."
     reference = known.reference(new)
     assert reference.title == "A New Paper"
@@ -271,8 +295,10 @@ def test_a_small_registry_is_read(tmp_path):
             "memory_bank/new: dificulty: unknown key 'dificulty'; di",
         ),
         ("difficulty: 2", "dificulty: 2", "memory_bank/new: difficulty: is missing"),
-        ("difficulty: 2", "difficulty: hard", "difficulty: must be int, found str 'hard'"),
-        ("difficulty: 2", "difficulty: 4", "difficulty: must be 1, 2 or 3, found 4"),
+        ("difficulty: 2", "difficulty: hard", "unknown value 'hard'; there are: 1, 2, 3"),
+        ("difficulty: 2", "difficulty: 4", "difficulty: unknown value 4; there are: 1, 2, 3"),
+        ("year: 2020", "year: soon", "memory_bank/old: year: must be a whole number, found 'soon'"),
+        ("builds_on: [memory_bank/old]", "builds_on: memory_bank/old", "builds_on: must be a list"),
         ("status: written", "status: writen", "unknown value 'writen'; did you mean 'written'?"),
         ("cite: new2022", "cite: new2020", "'new2020'; did you mean 'new2022'?"),
         ("on: [memory_bank/old]", "on: [memory_bank/odl]", "did you mean 'memory_bank/old'?"),
@@ -282,8 +308,20 @@ def test_a_small_registry_is_read(tmp_path):
         ("id: memory_bank/new", "id: memory_bnk/new", "did you mean 'memory_bank'?"),
         ("id: memory_bank/new", "id: memory_bank/old", "memory_bank/old: stands there twice"),
         ("mark: V", "mark: M", "headline 1: mark: unknown value 'M'"),
-        ("ko: 낫습니다., ", "", "memory_bank/new, claim better: ko: is missing"),
-        ("title: A paper (2022)", "title: ''", "memory_bank/new, listed: title: is empty"),
+        ('unit: "%", ', "", "memory_bank/new, headline 1: unit: is missing"),
+        ('"99.0"', "99.0", "value: must be text, found 99.0"),
+        ('"99.0"', '"≤ 99"', "value: must be a number between quotation marks"),
+        ("ko: 낫습니다., ", "", "memory_bank/new, claims better: ko: is missing"),
+        ("{id: better,", "{id: better, ids: x,", "claims better: ids: unknown key 'ids'; did"),
+        ("(2022)}", "(2022), paper: 'http://x.org'}", "must be an address that begins with https"),
+        ("title: A paper (2022)", "title: ''", "listed: title: must be text that is not empty"),
+        ("claims: [{", "claims: [better, {", "memory_bank/new: claims 1: must be a mapping, found"),
+        ("claims: [{", "claims: [{id: better, source: x, ko: y, en: z}, {", "better: stands there"),
+        (
+            "year: 2020, ",
+            "year: 2020, measures: {a: {ko: b}}, ",
+            "measures: a: must be text, found",
+        ),
         ("    name: New\n", "    name: New\n    name: Newer\n", "the key 'name' stands twice"),
         ("families:", "families", "not valid YAML"),
     ],
@@ -295,10 +333,36 @@ def test_a_broken_rule_is_named(tmp_path, old, new, message):
     assert "methods.yml" in str(error.value)
 
 
-def test_all_problems_are_named_at_once(tmp_path):
+def test_all_problems_are_named_at_once_whoever_finds_them(tmp_path):
     with pytest.raises(registry.RegistryError) as error:
-        small(tmp_path, ("difficulty: 2", "difficulty: 5"), ("mark: V", "mark: X"))
-    assert len(str(error.value).splitlines()) == 2
+        small(
+            tmp_path,
+            ("difficulty: 2", "difficulty: 5"),
+            ("mark: V", "mark: X"),
+            ("year: 2020", "year: 2020, builds_on: [memory_bank/nwe]"),
+        )
+    assert str(error.value).splitlines() == [
+        "methods.yml: memory_bank/new: difficulty: unknown value 5; there are: 1, 2, 3",
+        "methods.yml: memory_bank/new, headline 1: mark: unknown value 'X'; there are: V, S",
+        "methods.yml: memory_bank/old: builds_on: unknown method 'memory_bank/nwe'; "
+        "did you mean 'memory_bank/new'?",
+    ]
+
+
+def test_editors_find_the_schema_that_the_file_keeps():
+    first, *_ = (BOOK / "methods.yml").read_text(encoding="utf-8").splitlines()
+    name = first.removeprefix("# yaml-language-server: $schema=")
+    assert (BOOK / name).resolve() == registry.SCHEMA
+
+
+def test_a_draft_is_hidden_and_so_is_a_family_of_nothing_else(tmp_path):
+    draft = ("status: planned", "status: draft")
+    assert small(tmp_path, draft).hidden() == ["book/memory_bank/old", "notebooks/memory_bank/old"]
+    known = small(tmp_path, draft, ("status: written", "status: planned"))
+    assert "book/memory_bank/index" in known.hidden()
+    assert not known.method("memory_bank/old").written
+    assert [m.id for m in known.drafts()] == ["memory_bank/old"]
+    assert small(tmp_path, ("status: written", "status: planned")).hidden() == []
 
 
 def test_lineage_does_not_go_in_circles(tmp_path):
@@ -340,30 +404,85 @@ def test_an_unknown_method_gets_the_nearest_name():
 # --- records and costs ---------------------------------------------------------------------------
 
 
-def test_records_come_out_of_the_outputs_metadata(tmp_path):
-    pieces = [
-        {"kind": "measure", "name": "AUROC", "value": 0.9},
-        {"kind": "claim", "id": "better", "verdict": "partly"},
-        {"kind": "report", "default": True, "dataset": "elpv/mono"},
-        {"kind": "report", "default": False, "dataset": "folder"},
-    ]
+DIFFERENCE = {"value": 0.02, "low": 0.01, "high": 0.03}
+REPORT = {
+    "kind": "report",
+    "default": True,
+    "dataset": "elpv/mono",
+    "metrics": {"image_auroc": 0.95},
+    "baselines": {"mean grey": 0.6},
+    "random_weights": {"name": "random:resnet18", "image_auroc": 0.7},
+}
+PIECES = [
+    {
+        "kind": "table",
+        "title": "Coresets",
+        "rows": [
+            {"name": "AUROC at 1 %", "value": 0.9, "band": None, "verdict": None},
+            {"name": "share flagged", "value": 0.05, "of": 40},
+        ],
+    },
+    {"kind": "claim", "id": "better", "verdict": "undecided", "difference": DIFFERENCE},
+    {"kind": "claim", "id": "better", "verdict": "reproduced", "difference": DIFFERENCE},
+    {"kind": "claim", "id": "untested", "verdict": "not tested", "difference": None, "seeds": None},
+    REPORT,
+    REPORT | {"default": False, "dataset": "folder", "random_weights": None, "baselines": {}},
+]
+
+
+def notebook_with(pieces: list[dict]) -> dict:
     outputs = [{"output_type": "display_data", "metadata": {"book": p}} for p in pieces]
     outputs += [{"output_type": "stream", "text": "no record"}]
-    cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]
+    return {"cells": [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]}
+
+
+def test_records_come_out_of_the_outputs_metadata(tmp_path):
     path = tmp_path / "new.ipynb"
-    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
-    found = registry.records(path)
-    assert found == pieces
-    assert registry.result(found)["dataset"] == "elpv/mono"
-    assert registry.verdicts(found)["better"]["verdict"] == "partly"
+    path.write_text(json.dumps(notebook_with(PIECES)), encoding="utf-8")
+    assert records.pieces(path) == PIECES
+    assert records.pieces(notebook_with(PIECES)) == PIECES
+
+
+def test_the_report_with_default_settings_and_the_last_verdict_count():
+    assert records.report(PIECES)["dataset"] == "elpv/mono"
+    assert records.report(PIECES[:4]) is None
+    assert records.verdicts(PIECES)["better"]["verdict"] == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "seeds", "counts"),
+    [
+        ("reproduced", ["reproduced"] * 5, "reproduced"),
+        ("reproduced", ["reproduced"] * 4 + ["undecided"], "undecided"),
+        ("not at this scale", ["not at this scale"] * 5, "not at this scale"),
+        ("not at this scale", ["not at this scale"] * 4 + ["reproduced"], "undecided"),
+        ("reproduced", None, "undecided"),
+        ("not tested", None, "not tested"),
+    ],
+)
+def test_a_verdict_counts_if_every_seed_gave_it(verdict, seeds, counts):
+    assert records.verdict({"verdict": verdict, "seeds": seeds}) == counts
+
+
+def test_every_measured_number_is_known_by_the_name_of_its_band():
+    assert records.measured(PIECES) == {
+        "image_auroc": 0.95,
+        "baseline mean grey": 0.6,
+        "random-weights baseline, random:resnet18": 0.7,
+        "AUROC at 1 %": 0.9,
+        "share flagged": 0.05,
+        "claim better": 0.02,
+        "claim untested": None,
+    }
+    assert records.of(PIECES) == {"share flagged": 40}
 
 
 def test_a_missing_or_broken_notebook_is_named(tmp_path):
-    with pytest.raises(registry.RegistryError, match="the notebook does not exist"):
-        registry.records(tmp_path / "none.ipynb")
+    with pytest.raises(records.RecordError, match=r"none\.ipynb: the notebook does not exist"):
+        records.pieces(tmp_path / "none.ipynb")
     (tmp_path / "bad.ipynb").write_text("{}", encoding="utf-8")
-    with pytest.raises(registry.RegistryError, match="is not a notebook"):
-        registry.records(tmp_path / "bad.ipynb")
+    with pytest.raises(records.RecordError, match=r"bad\.ipynb is not a notebook"):
+        records.pieces(tmp_path / "bad.ipynb")
 
 
 def test_costs_are_read_by_method(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import registry
 import yaml
+from constants import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
@@ -13,7 +14,7 @@ REGISTRY = registry.load(BOOK / "methods.yml")
 REVIEWS = [
     pytest.param(method, language, id=f"{method.id}.{language}")
     for method in REGISTRY.written()
-    for language in registry.LANGUAGES
+    for language in LANGUAGES
 ]
 #: The ten parts of a review, in order, by the end of their label.
 PARTS = (
@@ -145,7 +146,7 @@ def test_the_right_answers_are_the_same_in_both_languages_and_in_different_place
             [option["right"] for option in question["options"]].index(True)
             for question in quiz(read(method, language))
         ]
-        for language in registry.LANGUAGES
+        for language in LANGUAGES
     }
     assert places["ko"] == places["en"]
     assert len(set(places["en"])) > 1, "the right answer always stands in the same place"

@@ -15,13 +15,12 @@ import build
 import check_links
 import korean_search
 import notebook_source
-import page_links
 import pytest
 import sample_book
 import yaml
+from constants import LANGUAGES, PLACEHOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
-LANGUAGES = ("ko", "en")
 
 
 def run_build(
@@ -113,7 +112,7 @@ class TestTheBuiltBook:
 
     def test_no_page_shows_the_placeholder_or_a_button_that_leads_nowhere(self, site: Path) -> None:
         config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-        known = config["repository"]["url"].rstrip("/") != page_links.PLACEHOLDER
+        known = config["repository"]["url"].rstrip("/") != PLACEHOLDER
         for language in LANGUAGES:
             for name, html in pages(site, language).items():
                 shown = (
@@ -218,6 +217,29 @@ class TestTheMachinery:
             assert 'id="memory-bank-patchcore-nb-data"' in html
             assert re.search(r"<details>.*math notranslate.*highlight.*</details>", html, re.DOTALL)
 
+    def test_a_draft_makes_no_page_and_no_warning(self, sample) -> None:
+        root, _ = sample
+        assert (root / "book" / f"{sample_book.DRAFT}.ko.md").exists()
+        site = root / "_build" / "site"
+        family = sample_book.DRAFT.split("/")[0]
+        assert [path for path in site.rglob("*.html") if family in path.parts] == []
+        assert "TODO(author)" not in (site / "ko" / "searchindex.js").read_text(encoding="utf-8")
+
+    def test_a_broken_registry_fails_the_build_with_all_its_problems(
+        self, sample, tmp_path: Path
+    ) -> None:
+        root = tmp_path / "broken"
+        shutil.copytree(sample[0], root, ignore=shutil.ignore_patterns("_build"))
+        registry = root / "book" / "methods.yml"
+        text = registry.read_text(encoding="utf-8")
+        text = text.replace("mark: V", "mrk: V", 1).replace("difficulty: 1", "difficulty: 9", 1)
+        registry.write_text(text, encoding="utf-8")
+        done = run_build(root, "--language", "ko")
+        assert done.returncode == 1
+        assert f"methods.yml: {sample_book.DRAFT}: difficulty: unknown value 9" in done.stdout
+        assert "headline 1: mrk: unknown key 'mrk'; did you mean 'mark'?" in done.stdout
+        assert "Traceback" not in done.stdout
+
     def test_a_second_build_rebuilds_nothing_but_the_progress_page(self, sample) -> None:
         root, _ = sample
         page = root / "_build/work/ko/_build/html/book/memory_bank/patchcore.html"
@@ -250,7 +272,7 @@ class TestTheMachinery:
         shutil.copytree(sample[0], root, ignore=shutil.ignore_patterns("_build"))
         config = root / "_config.yml"
         text = config.read_text(encoding="utf-8")
-        text = text.replace(page_links.PLACEHOLDER, "https://github.com/someone/some-book")
+        text = text.replace(PLACEHOLDER, "https://github.com/someone/some-book")
         text = re.sub(r'baseurl: "[^"]*"', 'baseurl: "https://someone.github.io/some-book"', text)
         config.write_text(text, encoding="utf-8")
         done = run_build(root, "--language", "en")
@@ -314,17 +336,15 @@ def test_python_and_browser_split_and_stem_alike() -> None:
     ]
 
 
-def test_cells_that_only_prepare_are_folded() -> None:
+def test_the_cell_that_installs_the_helpers_is_folded() -> None:
     cells = [
         {"cell_type": "code", "metadata": {}, "source": "# Set-up. In Colab this installs"},
         {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "seed = 0"},
-        {"cell_type": "code", "metadata": {"tags": ["expect"]}, "source": ["expect = {}"]},
-        {"cell_type": "code", "metadata": {}, "source": 'run = report.start("a/b")'},
-        {"cell_type": "code", "metadata": {}, "source": "run.measure(x)"},
+        {"cell_type": "code", "metadata": {}, "source": ['run = report.start("a/b")']},
     ]
     notebook_source.localize({"cells": cells}, "notebooks/a/b", "ko")
     folded = ["hide-input" in cell["metadata"].get("tags", []) for cell in cells]
-    assert folded == [True, False, True, True, False]
+    assert folded == [True, False, False]
 
 
 def test_a_notebook_figure_without_text_and_a_section_without_heading_are_reported() -> None:

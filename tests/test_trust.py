@@ -2,40 +2,33 @@
 
 from pathlib import Path
 
+import bands
 import pytest
+import records
 import stored
 import trust
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from small import write_small
+from small import without_kernel, write_small
 
 SOURCE = """\
 backbone = backbones.load(name, strides=(8, 16))
-twin = backbones.load(f"random:{name}")
+random = backbones.load(f"random:{name}")
 train, test = data.load(dataset, category)
 scores = step(scores)
 optimizer.step()
 result = metrics.evaluate(
-    scores - 1, maps, test
+    test, scores - 1, maps
 )"""
 
 
 @pytest.fixture
 def path(tmp_path) -> Path:
-    path = write_small(tmp_path, extra=SOURCE)
+    """A small notebook with bands and outputs, and a last cell of code to break."""
+    path = write_small(tmp_path)
+    bands.make_bands(path, execute=without_kernel)
     notebook = stored.read(path)
-    notebook.cells[-2].outputs = [
-        new_output(
-            "display_data",
-            data={"text/plain": "share ....  0.957  [0.940, 0.974]  in band"},
-            metadata={"book": {"kind": "measure", "name": "share", "value": 0.957}},
-        ),
-        new_output(
-            "display_data",
-            data={"text/plain": "claim c\n  verdict: partly"},
-            metadata={"book": {"kind": "claim", "id": "c", "verdict": "partly"}},
-        ),
-        new_output("stream", name="stdout", text="240 images\n"),
-    ]
+    notebook.cells[-1].source = SOURCE
+    notebook.cells[-1].outputs = [new_output("stream", name="stdout", text="240 images\n")]
     stored.write(notebook, path)
     return path
 
@@ -52,10 +45,10 @@ def changed_lines(path: Path, apply) -> list[str]:
 @pytest.mark.parametrize(
     ("apply", "lines"),
     [
-        (trust.flip_sign, ["-(scores - 1), maps, test"]),
+        (trust.flip_sign, ["test, -(scores - 1), maps"]),
         (
             trust.swap_labels,
-            ['scores - 1, maps, __import__("dataclasses").replace(test, labels=1 - test.labels)'],
+            ['__import__("dataclasses").replace(test, labels=1 - test.labels), scores - 1, maps'],
         ),
         (trust.random_backbone, ['backbone = backbones.load("random:" + name, strides=(8, 16))']),
         (trust.untrained, ["None"]),
@@ -76,16 +69,36 @@ def test_a_break_that_does_not_apply_says_so(tmp_path):
             apply(tmp_path, path)
 
 
+def outputs(path: Path) -> list:
+    """The outputs of a small notebook's cell of numbers: a table and a claim."""
+    return stored.read(path).cells[-2].outputs
+
+
 def test_breaks_of_what_is_stored(path):
-    notebook = stored.read(path)
-    assert trust._printed_digit(notebook)
-    assert trust._recorded_verdict(notebook)
-    measure, claim, _ = notebook.cells[-2].outputs
-    assert measure.data["text/plain"] == "share ....  0.958  [0.940, 0.974]  in band"
-    assert measure.metadata["book"]["value"] == 0.957
-    assert claim.data["text/plain"].endswith("verdict: reproduced")
+    trust._rewrite(trust._printed_digit)(path.parents[2], path)
+    trust._rewrite(trust._recorded_verdict)(path.parents[2], path)
+    table, claim = outputs(path)
+    assert table.data["text/plain"].endswith("share ....  0.901  [0.898, 0.906]  in band")
+    assert records.rows([table.metadata["book"]])[0]["value"] == 0.9
+    assert claim.data["text/plain"].endswith("verdict: undecided")
+    assert claim.metadata["book"]["verdict"] == "undecided"
+    trust._rewrite(trust._recorded_value)(path.parents[2], path)
+    table, _ = outputs(path)
+    assert records.rows([table.metadata["book"]])[0]["value"] == 1.0
     trust.other_plain_output(path.parents[2], path)
-    assert stored.read(path).cells[-2].outputs[2].text == "340 images\n"
+    assert stored.read(path).cells[-1].outputs[0].text == "340 images\n"
+
+
+def test_breaks_of_what_is_expected(path):
+    before = stored.expectation(path)
+    trust._expected(trust._wide_band)(path.parents[2], path)
+    assert stored.expectation(path)["bands"] == before["bands"] | {"share": [0.0, 1.0]}
+    trust._expected(trust._seed_value)(path.parents[2], path)
+    assert stored.expectation(path)["values"]["share"][-1] == pytest.approx(1.004)
+    trust._expected(trust._seed_verdict)(path.parents[2], path)
+    assert stored.expectation(path)["claims"] == {"better": ["undecided"] + ["reproduced"] * 4}
+    trust._rewrite(trust._stamp)(path.parents[2], path)
+    assert stored.stamp(stored.read(path)) == before["version"][::-1] != before["version"]
 
 
 def test_every_break_has_its_own_name_and_a_guard():

@@ -8,17 +8,17 @@ makes a page without its translation a warning (an error in a strict build).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from constants import LANGUAGES
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.locale import get_translation
 from sphinx.util import logging
 
-LANGUAGES = {"ko": "한국어", "en": "English"}
 #: Language of readers who speak neither.
 FALLBACK = "en"
 #: How the sidebar calls the front page, whose heading is the book's title.
@@ -49,11 +49,17 @@ def pick(text: str, language: str) -> str:
     return halves[list(LANGUAGES).index(language)] if len(halves) == len(LANGUAGES) else text
 
 
-def missing_translations(root: Path) -> Iterator[Path]:
-    """Yield, relative to `root`, every page that its counterpart in `book/` waits for."""
+def missing_translations(root: Path, drafts: Iterable[str] = ()) -> Iterator[Path]:
+    """Yield, relative to `root`, every page that its counterpart in `book/` waits for.
+
+    Args:
+        root: the tree.
+        drafts: document names that may still lack theirs.
+    """
+    waiting = {root / document for document in drafts}
     for page in sorted((root / "book").rglob("*.md")):
         name, language = page.stem, page.stem.rpartition(".")[2]
-        if language not in LANGUAGES:
+        if language not in LANGUAGES or page.with_name(name).with_suffix("") in waiting:
             continue
         for other in LANGUAGES:
             counterpart = page.with_name(name.removesuffix(f".{language}") + f".{other}.md")
@@ -91,7 +97,7 @@ def name_logo(app: Sphinx, config: Config) -> None:
 
 def warn_about_missing(app: Sphinx) -> None:
     """Name every page that lacks its translation."""
-    for page in missing_translations(Path(app.srcdir)):
+    for page in missing_translations(Path(app.srcdir), app.config.book_drafts):
         logger.warning("missing translation: %s does not exist, its counterpart does", page)
 
 
@@ -153,6 +159,7 @@ def write_front_door(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the settings and events."""
+    app.setup_extension("drafts")
     app.add_config_value("bilingual_site", False, "html", bool)
     app.add_config_value("bilingual_base", "", "", str)
     # The table of contents is read at priority 900.

@@ -2,8 +2,8 @@
 
 Prose cells come twice, tagged `lang-ko` and `lang-en`: the other language's cells are dropped. A
 cell with metadata `section` gets the label `<family>-<method>-nb-<section>` before its heading, the
-same in both languages. A code cell's `alt-ko` or `alt-en` becomes the text of its figures. Cells
-that only prepare (installing, expected bands, passing the settings on) are folded.
+same in both languages. A code cell's `alt-ko` or `alt-en` becomes the text of its figures. The
+cell that installs the helpers in Colab is folded.
 """
 
 from __future__ import annotations
@@ -38,11 +38,7 @@ def has_figure(cell: dict[str, Any]) -> bool:
 def prepares(cell: dict[str, Any]) -> bool:
     """Say whether a code cell is the same in every notebook and teaches nothing of the method."""
     source = "".join(cell["source"])
-    return cell["cell_type"] == "code" and (
-        "expect" in cell["metadata"].get("tags", [])
-        or source.startswith("# Set-up.")
-        or "report.start(" in source
-    )
+    return cell["cell_type"] == "code" and source.startswith("# Set-up.")
 
 
 def with_label(source: str, label: str) -> str | None:

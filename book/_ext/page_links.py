@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from constants import PLACEHOLDER
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.transforms import SphinxTransform
 
-PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
 COLAB = "https://colab.research.google.com/github"
 TEXTS = {
     "ko": {

@@ -2,27 +2,26 @@
 
 Pure functions without Sphinx: the directives, the command-line tools and the tests all read the
 book's facts through this module. The facts themselves stand in ``book/methods.yml`` and
-``book/references.bib``; results stand in the metadata of the notebooks' stored outputs.
+``book/references.bib``; what the notebooks measured is read by `records`.
 """
 
-import difflib
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import schema
 import yaml
 from pybtex.database import BibliographyData, Entry, parse_string
 from pybtex.exceptions import PybtexError
+from schema import unknown
 
-LANGUAGES = ("ko", "en")
-STATUSES = ("planned", "written")
-MARKS = ("V", "S")
+SCHEMA = Path(__file__).resolve().parents[1] / "methods.schema.json"
+#: Kinds of correction, in the order in which they are shown.
 KINDS = ("link", "spelling", "date", "note")
-VERDICTS = ("reproduced", "partly", "not at this scale", "not tested")
 
 
 class RegistryError(ValueError):
@@ -37,7 +36,7 @@ class Text:
     en: str
 
     def __getitem__(self, language: str) -> str:
-        return self.ko if language.startswith("ko") else self.en
+        return self.ko if language == "ko" else self.en
 
 
 @dataclass(frozen=True)
@@ -101,16 +100,19 @@ class Headline:
     """A number that a paper reports; `value` is text so that no digit is lost.
 
     Attributes:
+        unit: "%", "nats", "categories"; every number has one.
         mark: "V" if it was read in the named source, "S" if the source only passes it on.
+        bound: "≤" or "≥" if the paper gives only a bound.
     """
 
     dataset: str
     metric: Text
     value: str
+    unit: Text
     source: Text
     mark: str
     setting: Text | None = None
-    unit: str = "%"
+    bound: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Method:
-    """One method of the book; `id` is ``<family>/<method>``."""
+    """One method of the book; `id` is ``<family>/<method>``.
+
+    Attributes:
+        status: "planned", "draft" (files exist, no page shows them) or "written".
+        measures: what the notebook calls its measured values, and that in Korean.
+    """
 
     id: str
     name: str
@@ -142,6 +149,7 @@ class Method:
     gives: Text | None = None
     headline: tuple[Headline, ...] = ()
     claims: tuple[Claim, ...] = ()
+    measures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def family(self) -> str:
@@ -150,7 +158,7 @@ class Method:
 
     @property
     def written(self) -> bool:
-        """Whether review and notebook exist."""
+        """Whether review and notebook are finished; what is not, no page shows."""
         return self.status == "written"
 
     @property
@@ -165,7 +173,7 @@ class Method:
 
     def title(self, language: str) -> str:
         """The method's name as a page in `language` writes it."""
-        return self.name_ko if language.startswith("ko") else self.name
+        return self.name_ko if language == "ko" else self.name
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,7 @@ class Registry:
             RegistryError: if there is none, with the nearest id.
         """
         if name not in self.methods:
-            raise RegistryError(_unknown("method", name, self.methods))
+            raise RegistryError(unknown("method", name, self.methods))
         return self.methods[name]
 
     def family(self, name: str) -> Family:
@@ -222,7 +230,7 @@ class Registry:
             RegistryError: if there is none, with the nearest id.
         """
         if name not in self.families:
-            raise RegistryError(_unknown("family", name, self.families))
+            raise RegistryError(unknown("family", name, self.families))
         return self.families[name]
 
     def of_family(self, name: str) -> list[Method]:
@@ -230,8 +238,19 @@ class Registry:
         return [m for m in self.methods.values() if m.family == self.family(name).id]
 
     def written(self) -> list[Method]:
-        """The methods whose review and notebook exist."""
+        """The methods whose review and notebook are finished."""
         return [m for m in self.methods.values() if m.written]
+
+    def drafts(self) -> list[Method]:
+        """The methods whose review and notebook are being written."""
+        return [m for m in self.methods.values() if m.status == "draft"]
+
+    def hidden(self) -> list[str]:
+        """Document names that may exist and are not shown: drafts, and what leads only to them."""
+        shown = {method.family for method in self.written()}
+        families = {method.family for method in self.drafts()} - shown
+        pages = [page for method in self.drafts() for page in (method.review, method.notebook)]
+        return [*pages, *(f"book/{family}/index" for family in sorted(families))]
 
     def leads_to(self, name: str) -> list[Method]:
         """The methods that build on this one: the inverse of ``builds_on``."""
@@ -287,25 +306,31 @@ def build(data: Any, references: Mapping[str, Reference], *, name: str = "method
     Raises:
         RegistryError: with all problems, one a line.
     """
-    check = _Checker(name)
-    top = check.mapping("the file", data, _TOP)
-    families = {f.id: f for f in (_family(check, e) for e in check.items(top, "families")) if f}
-    check.unique("families", [e.get("id") for e in check.items(top, "families")])
-    methods: dict[str, Method] = {}
-    check.unique("methods", [e.get("id") for e in check.items(top, "methods")])
-    for entry in check.items(top, "methods"):
-        method = _method(check, entry, families, references)
-        if method:
-            methods[method.id] = method
-    surveys = [_survey(check, e, references) for e in check.items(top, "surveys")]
-    corrections = [_correction(check, e, methods) for e in check.items(top, "corrections")]
-    _check_links(check, methods)
-    check.finish()
+    malformed = schema.problems(data, SCHEMA)
+    problems = list(malformed)
+    if all(len(place) > 1 for place in malformed.values()):  # the lists themselves are there
+        broken = {tuple(place[:2]) for place in malformed.values()}
+        sound = {
+            key: [entry for i, entry in enumerate(entries) if (key, i) not in broken]
+            for key, entries in data.items()
+        }
+        problems += [*_twice(sound), *_unmatched(sound, data, references)]
+        problems += [*_years(sound, references), *_circles(sound)]
+    if problems:
+        raise RegistryError("\n".join(f"{name}: {problem}" for problem in problems))
+    families = [
+        Family(f["id"], Text(f["ko"], f["en"]), f.get("list_section")) for f in data["families"]
+    ]
+    methods = [_method(entry, references) for entry in data["methods"]]
+    surveys = [
+        Survey(s["id"], s["status"], s["cite"], Listed(**s["listed"]))
+        for s in data.get("surveys", [])
+    ]
     return Registry(
-        families=families,
-        methods=methods,
-        surveys=tuple(s for s in surveys if s),
-        corrections=tuple(c for c in corrections if c),
+        families={family.id: family for family in families},
+        methods={method.id: method for method in methods},
+        surveys=tuple(surveys),
+        corrections=tuple(_correction(c) for c in data.get("corrections", [])),
         references=references,
     )
 
@@ -322,45 +347,6 @@ def read_bibliography(path: str | Path) -> dict[str, Reference]:
     except PybtexError as error:
         raise RegistryError(f"{path.name} is not valid BibTeX: {error}") from error
     return {key: _reference(path.name, key, entry) for key, entry in data.entries.items()}
-
-
-def records(path: str | Path) -> list[dict[str, Any]]:
-    """All record pieces in a notebook's stored outputs, in order.
-
-    Args:
-        path: the ``.ipynb``.
-
-    Returns:
-        Dictionaries with the key "kind": "measure", "claim" or "report".
-
-    Raises:
-        RegistryError: if the notebook does not exist or is not a notebook.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise RegistryError(f"{path.name}: the notebook does not exist; looked in {path.parent}")
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RegistryError(f"{path.name} is not a notebook: {error}") from error
-    pieces = []
-    for cell in cells:
-        for output in cell.get("outputs", []):
-            piece = output.get("metadata", {}).get("book")
-            if isinstance(piece, dict) and "kind" in piece:
-                pieces.append(piece)
-    return pieces
-
-
-def result(pieces: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The report a notebook's result is read from: the last one made with default settings."""
-    reports = [p for p in pieces if p["kind"] == "report" and p.get("default", True)]
-    return reports[-1] if reports else None
-
-
-def verdicts(pieces: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The claim pieces by the claim's id; the last one counts."""
-    return {p["id"]: p for p in pieces if p["kind"] == "claim"}
 
 
 def costs(path: str | Path) -> dict[str, dict[str, Any]]:
@@ -383,192 +369,140 @@ def costs(path: str | Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
-# --- reading one entry --------------------------------------------------------------------------
-
-_TOP = {"families": list, "methods": list, "surveys": list, "corrections": list}
-_FAMILY = {"id": str, "ko": str, "en": str, "list_section": (str, type(None))}
-_METHOD = {
-    "id": str,
-    "name": str,
-    "name_ko": str,
-    "status": str,
-    "listed": (dict, type(None)),
-    "year": int,
-    "cite": (str, type(None)),
-    "code": (dict, type(None)),
-    "difficulty": int,
-    "prerequisites": dict,
-    "builds_on": list,
-    "needs": dict,
-    "gives": dict,
-    "headline": list,
-    "claims": list,
-}
-_LISTED = {
-    "title": str,
-    "group": str,
-    "paper": (str, type(None)),
-    "summary": (str, type(None)),
-}
-# A text that reads the same in both languages is one string; otherwise {ko, en}.
-_HEADLINE = {
-    "dataset": str,
-    "metric": (str, dict),
-    "setting": (str, dict),
-    "value": (str, int, float),
-    "unit": str,
-    "source": (str, dict),
-    "mark": str,
-}
-_CLAIM = {"id": str, "source": (str, dict), "ko": str, "en": str}
-_TEXT = {"ko": str, "en": str}
-_CODE = {"url": str, "license": str}
-_READING = {"necessary": list, "helpful": list}
-_SURVEY = {"id": str, "status": str, "cite": str, "listed": dict}
-_CORRECTION = {
-    "kind": str,
-    "about": (str, type(None)),
-    "listed": str,
-    "correct": (str, type(None)),
-    "ko": str,
-    "en": str,
-    "source": (str, dict),
-}
+# --- rules that need more than one entry ---------------------------------------------------------
 
 
-def _family(check: "_Checker", entry: dict[str, Any]) -> Family | None:
-    where = f"family {entry.get('id', '?')}"
-    entry = check.mapping(where, entry, _FAMILY, needed=("id", "ko", "en"))
-    if not check.ok(where):
-        return None
-    name = Text(entry["ko"], entry["en"])
-    return Family(entry["id"], name, entry.get("list_section"))
+def _twice(data: Mapping[str, Any]) -> Iterator[str]:
+    """Ids that stand there twice."""
+    lists = {key: data.get(key, []) for key in ("families", "surveys", "methods")}
+    for method in lists["methods"]:
+        lists[f"{method['id']}, claims"] = method.get("claims", [])
+    for place, entries in lists.items():
+        for name, count in Counter(entry["id"] for entry in entries).items():
+            if count > 1:
+                yield f"{place}: {name}: stands there twice"
 
 
-def _method(
-    check: "_Checker",
-    entry: dict[str, Any],
-    families: Mapping[str, Family],
-    references: Mapping[str, Reference],
-) -> Method | None:
-    where = str(entry.get("id", "a method without id"))
-    needed = ("id", "name", "status", "listed", "difficulty")
-    entry = check.mapping(where, entry, _METHOD, needed=needed)
-    if not check.ok(where):
-        return None
-    family, _, name = where.partition("/")
-    if not name or not re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+", where):
-        check.add(where, "id", f"must be <family>/<method> in small letters, found {where!r}")
-    elif family not in families:
-        check.add(where, "id", _unknown("family", family, families))
-    check.one_of(where, "status", entry["status"], STATUSES)
-    if entry["difficulty"] not in (1, 2, 3):
-        check.add(where, "difficulty", f"must be 1, 2 or 3, found {entry['difficulty']}")
+def _unmatched(
+    data: Mapping[str, Any], whole: Mapping[str, Any], references: Mapping[str, Reference]
+) -> Iterator[str]:
+    """Families, methods and bibliography keys that are named and do not exist in the whole file."""
+    families, methods = (
+        [entry["id"] for entry in whole[key] if isinstance(entry, dict) and "id" in entry]
+        for key in ("families", "methods")
+    )
+    for method in data["methods"]:
+        name, family = method["id"], method["id"].split("/")[0]
+        if family not in families:
+            yield f"{name}: id: {unknown('family', family, families)}"
+        named = {**method.get("prerequisites", {}), "builds_on": method.get("builds_on", [])}
+        for key, others in named.items():
+            for other in others:
+                if other == name:
+                    yield f"{name}: {key}: names the method itself"
+                elif other not in methods:
+                    yield f"{name}: {key}: {unknown('method', other, methods)}"
+    for number, correction in enumerate(data.get("corrections", []), start=1):
+        about = correction.get("about")
+        if about and about not in methods:
+            yield f"corrections {number}: about: {unknown('method', about, methods)}"
+    for entry in [*data["methods"], *data.get("surveys", [])]:
+        if (cite := entry.get("cite")) and cite not in references:
+            known = unknown("key of references.bib", cite, references)
+            yield f"{entry['id']}: cite: {known}"
+
+
+def _years(data: Mapping[str, Any], references: Mapping[str, Reference]) -> Iterator[str]:
+    """A year stands in one place, and nothing builds on what came later."""
+    years = {m["id"]: _year(m, references) for m in data["methods"]}
+    for method in data["methods"]:
+        name = method["id"]
+        if method.get("cite") in references:
+            if "year" in method:
+                yield f"{name}: year: stands in references.bib already; take it out here"
+        elif "year" not in method and not method.get("cite"):
+            yield f"{name}: year: is missing; it is needed where no bibliography entry gives it"
+        for other in method.get("builds_on", []):
+            if years.get(other, 0) > years[name] > 0:
+                found = f"{other} is of {years[other]}, later than {years[name]}"
+                yield f"{name}: builds_on: {found}"
+
+
+def _circles(data: Mapping[str, Any]) -> Iterator[str]:
+    """Lineages that come back to where they began; each is named once."""
+    before = {m["id"]: [o for o in m.get("builds_on", []) if o != m["id"]] for m in data["methods"]}
+    done: set[str] = set()
+
+    def follow(name: str, trail: tuple[str, ...]) -> Iterator[str]:
+        if name in trail:
+            circle = " → ".join([*trail[trail.index(name) :], name])
+            yield f"{name}: builds_on: goes round in a circle: {circle}"
+        elif name in before and name not in done:
+            for other in before[name]:
+                yield from follow(other, (*trail, name))
+            done.add(name)
+
+    for name in before:
+        yield from follow(name, ())
+
+
+# --- one entry -----------------------------------------------------------------------------------
+
+
+def _year(entry: Mapping[str, Any], references: Mapping[str, Reference]) -> int:
     cite = entry.get("cite")
-    if cite and cite not in references:
-        check.add(where, "cite", _unknown("key of references.bib", cite, references))
-    year = entry.get("year") or (references[cite].year if cite in references else None)
-    if year is None:
-        check.add(where, "year", "is missing; it is needed where no bibliography entry gives it")
-    if entry.get("year") and cite in references:
-        check.add(where, "year", "stands in references.bib already; take it out here")
-    listed = _listed(check, where, entry["listed"])
-    code = entry.get("code")
-    if code is not None:
-        check.mapping(f"{where}, code", code, _CODE, needed=("url", "license"))
-    reading = check.mapping(f"{where}, prerequisites", entry.get("prerequisites", {}), _READING)
-    texts = {}
-    for key in ("needs", "gives"):
-        if key in entry:
-            texts[key] = check.text(where, key, entry[key])
-    headline = [_headline(check, where, i, h) for i, h in enumerate(entry.get("headline", []))]
-    claims = [_claim(check, where, i, c) for i, c in enumerate(entry.get("claims", []))]
-    check.unique(f"{where}, claims", [c.id for c in claims if c])
-    if check.problems_of(where):
-        return None
+    return references[cite].year if cite in references else entry.get("year", 0)
+
+
+def _text(value: str | Mapping[str, str] | None) -> Text | None:
+    return Text(value, value) if isinstance(value, str) else value and Text(**value)
+
+
+def _listed(entry: Mapping[str, str] | None) -> Listed | None:
+    return None if entry is None else Listed(**entry)
+
+
+def _headline(entry: Mapping[str, Any]) -> Headline:
+    texts = {key: _text(entry.get(key)) for key in ("metric", "setting", "unit", "source")}
+    return Headline(**{**entry, **texts})
+
+
+def _claim(entry: Mapping[str, Any]) -> Claim:
+    return Claim(entry["id"], Text(entry["ko"], entry["en"]), _text(entry["source"]))
+
+
+def _method(entry: Mapping[str, Any], references: Mapping[str, Reference]) -> Method:
+    reading = entry.get("prerequisites", {})
     return Method(
-        id=where,
+        id=entry["id"],
         name=entry["name"],
         name_ko=entry.get("name_ko", entry["name"]),
         status=entry["status"],
-        listed=listed,
-        year=year or 0,
-        cite=cite,
+        listed=_listed(entry["listed"]),
+        year=_year(entry, references),
+        cite=entry.get("cite"),
         difficulty=entry["difficulty"],
-        code=Code(**code) if code else None,
+        code=Code(**entry["code"]) if entry.get("code") else None,
         necessary=tuple(reading.get("necessary", ())),
         helpful=tuple(reading.get("helpful", ())),
         builds_on=tuple(entry.get("builds_on", ())),
-        needs=texts.get("needs"),
-        gives=texts.get("gives"),
-        headline=tuple(h for h in headline if h),
-        claims=tuple(c for c in claims if c),
+        needs=_text(entry.get("needs")),
+        gives=_text(entry.get("gives")),
+        headline=tuple(_headline(h) for h in entry.get("headline", [])),
+        claims=tuple(_claim(c) for c in entry.get("claims", [])),
+        measures=entry.get("measures", {}),
     )
 
 
-def _listed(check: "_Checker", where: str, entry: dict[str, Any] | None) -> Listed | None:
-    if entry is None:
-        return None
-    place = f"{where}, listed"
-    entry = check.mapping(place, entry, _LISTED, needed=("title",))
-    for key in ("paper", "summary"):
-        if entry.get(key) and not entry[key].startswith("https://"):
-            check.add(place, key, f"must begin with https://, found {entry[key]!r}")
-    return Listed(**entry) if check.ok(place) else None
-
-
-def _headline(check: "_Checker", where: str, i: int, entry: Any) -> Headline | None:
-    place = f"{where}, headline {i + 1}"
-    needed = ("dataset", "metric", "value", "source", "mark")
-    entry = check.mapping(place, entry, _HEADLINE, needed=needed)
-    if not check.ok(place):
-        return None
-    check.one_of(place, "mark", entry["mark"], MARKS)
-    texts = {
-        k: check.text(place, k, entry[k]) for k in ("metric", "setting", "source") if k in entry
-    }
-    return Headline(**{**entry, **texts, "value": str(entry["value"])})
-
-
-def _claim(check: "_Checker", where: str, i: int, entry: Any) -> Claim | None:
-    name = entry.get("id", i + 1) if isinstance(entry, dict) else i + 1
-    place = f"{where}, claim {name}"
-    entry = check.mapping(place, entry, _CLAIM, needed=("id", "source", "ko", "en"))
-    if not check.ok(place):
-        return None
-    source = check.text(place, "source", entry["source"])
-    return Claim(entry["id"], Text(entry["ko"], entry["en"]), source)
-
-
-def _survey(
-    check: "_Checker", entry: dict[str, Any], references: Mapping[str, Reference]
-) -> Survey | None:
-    where = f"survey {entry.get('id', '?')}"
-    entry = check.mapping(where, entry, _SURVEY, needed=tuple(_SURVEY))
-    if not check.ok(where):
-        return None
-    check.one_of(where, "status", entry["status"], STATUSES)
-    if entry["cite"] not in references:
-        check.add(where, "cite", _unknown("key of references.bib", entry["cite"], references))
-    listed = _listed(check, where, entry["listed"])
-    return Survey(entry["id"], entry["status"], entry["cite"], listed) if listed else None
-
-
-def _correction(
-    check: "_Checker", entry: dict[str, Any], methods: Mapping[str, Method]
-) -> Correction | None:
-    where = f"correction {entry.get('listed', '?')!r}"
-    needed = ("kind", "listed", "ko", "en", "source")
-    entry = check.mapping(where, entry, _CORRECTION, needed=needed)
-    if not check.ok(where):
-        return None
-    check.one_of(where, "kind", entry["kind"], KINDS)
-    about = entry.get("about")
-    if about and about not in methods:
-        check.add(where, "about", _unknown("method", about, methods))
-    text = Text(entry["ko"], entry["en"])
-    source = check.text(where, "source", entry["source"])
-    return Correction(entry["kind"], about, entry["listed"], entry.get("correct"), text, source)
+def _correction(entry: Mapping[str, Any]) -> Correction:
+    return Correction(
+        kind=entry["kind"],
+        about=entry.get("about"),
+        listed=entry["listed"],
+        correct=entry.get("correct"),
+        text=Text(entry["ko"], entry["en"]),
+        source=_text(entry["source"]),
+    )
 
 
 def _reference(name: str, key: str, entry: Entry) -> Reference:
@@ -601,109 +535,6 @@ def _person(person: Any) -> str:
 
 def _plain(text: str) -> str:
     return re.sub(r"\s+", " ", text.replace("{", "").replace("}", "").replace("\\&", "&")).strip()
-
-
-def _check_links(check: "_Checker", methods: Mapping[str, Method]) -> None:
-    """Every method named by another exists, and nothing builds on what came later."""
-    for method in methods.values():
-        for key in ("necessary", "helpful", "builds_on"):
-            for other in getattr(method, key):
-                if other == method.id:
-                    check.add(method.id, key, "names the method itself")
-                elif other not in methods:
-                    check.add(method.id, key, _unknown("method", other, methods))
-        for other in method.builds_on:
-            if other in methods and methods[other].year > method.year:
-                found = f"{other} is of {methods[other].year}, later than {method.year}"
-                check.add(method.id, "builds_on", found)
-    state: dict[str, int] = {}
-
-    def visit(name: str, trail: tuple[str, ...]) -> None:
-        if state.get(name) == 1:
-            circle = " → ".join([*trail[trail.index(name) :], name])
-            check.add(name, "builds_on", f"goes round in a circle: {circle}")
-        if name in state or name not in methods:
-            return
-        state[name] = 1
-        for other in methods[name].builds_on:
-            visit(other, (*trail, name))
-        state[name] = 2
-
-    for name in methods:
-        visit(name, ())
-
-
-def _unknown(what: str, name: object, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known[:12]) or 'none'}"
-    return f"unknown {what} {name!r}; {hint}"
-
-
-class _Checker:
-    """Collects problems, so that one run names all of them."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.problems: list[tuple[str, str]] = []
-
-    def add(self, where: str, key: str, what: str) -> None:
-        self.problems.append((where, f"{self.name}: {where}: {key}: {what}"))
-
-    def ok(self, where: str) -> bool:
-        return not any(place == where for place, _ in self.problems)
-
-    def problems_of(self, where: str) -> bool:
-        return any(p == where or p.startswith(f"{where}, ") for p, _ in self.problems)
-
-    def mapping(
-        self, where: str, entry: Any, known: Mapping[str, Any], *, needed: tuple[str, ...] = ()
-    ) -> dict[str, Any]:
-        if not isinstance(entry, dict):
-            self.add(where, "entry", f"must be a mapping, found {type(entry).__name__} {entry!r}")
-            return {}
-        for key, value in entry.items():
-            if key not in known:
-                self.add(where, str(key), _unknown("key", key, known))
-            elif not isinstance(value, known[key]) or isinstance(value, bool):
-                kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
-                names = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
-                found = f"{type(value).__name__} {value!r}"
-                self.add(where, str(key), f"must be {names}, found {found}")
-            elif isinstance(value, str) and not value.strip():
-                self.add(where, str(key), "is empty")
-        for key in needed:
-            if key not in entry:
-                self.add(where, key, "is missing")
-        return entry
-
-    def text(self, where: str, key: str, value: str | dict[str, Any]) -> Text:
-        """A text in both languages, from one string for both or from {ko, en}."""
-        if isinstance(value, str):
-            return Text(value, value)
-        value = self.mapping(f"{where}, {key}", value, _TEXT, needed=LANGUAGES)
-        return Text(str(value.get("ko", "")), str(value.get("en", "")))
-
-    def items(self, top: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-        value = top.get(key)
-        if not isinstance(value, list):
-            return []
-        for i, entry in enumerate(value):
-            if not isinstance(entry, dict):
-                self.add(key, str(i + 1), f"must be a mapping, found {entry!r}")
-        return [entry for entry in value if isinstance(entry, dict)]
-
-    def one_of(self, where: str, key: str, value: str, known: tuple[str, ...]) -> None:
-        if value not in known:
-            self.add(where, key, _unknown("value", value, known))
-
-    def unique(self, where: str, names: list[Any]) -> None:
-        for name in dict.fromkeys(n for n in names if names.count(n) > 1 and n is not None):
-            self.add(where, str(name), "stands there twice")
-
-    def finish(self) -> None:
-        if self.problems:
-            raise RegistryError("\n".join(message for _, message in self.problems))
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -18,7 +18,7 @@ PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
 REF = "main"  # what the Colab button opens and what the cell installs: one and the same
 
 CELL = """\
-# Set-up. In Colab this installs the helpers that all notebooks share; elsewhere it does nothing.
+# Set-up. In Colab this installs the helpers; elsewhere it does nothing.
 import os
 import subprocess
 import sys
@@ -27,13 +27,14 @@ from importlib import invalidate_caches, util
 book = "git+{url}@{ref}"
 if util.find_spec("helpers") is None:
     book = os.environ.get("BOOK_HELPERS", book)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", book], check=True)
+    command = [sys.executable, "-m", "pip", "install", "-q", book]
+    subprocess.run(command, check=True)
     invalidate_caches()
 import helpers
 
 if (found := getattr(helpers, "__version__", "none")) != "{version}":
-    raise ImportError(f"need helpers {version}, found {{found}} in {{helpers}}: \
-pip install -U {{book}}")"""
+    found = f"{{found}} in {{helpers}}: pip install -U {{book}}"
+    raise ImportError(f"need helpers {version}, found {{found}}")"""
 
 
 def version(root: Path = ROOT) -> str:

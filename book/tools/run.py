@@ -1,10 +1,9 @@
 """Run notebooks and store their outputs.
 
-    python book/tools/run.py [NOTEBOOK ...]
+    python book/tools/run.py [--jobs N] [NOTEBOOK ...]
 
-A NOTEBOOK is a method id (memory_bank/patchcore), a file or a folder; none means all of them.
-BOOK_THREADS is the number of threads each notebook computes with; by default 1, so that two can
-run side by side.
+A NOTEBOOK is a method id (memory_bank/patchcore), a file or a folder; none means all of them. As
+many run side by side as there are processors, each with BOOK_THREADS threads, by default one.
 """
 
 import argparse
@@ -13,24 +12,29 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import nbformat
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "_ext"))
+import records
 from stored import (
     NotebookError,
-    expected,
+    expectation,
     faults,
     find,
-    measured,
     method_id,
     normalise,
     parameters,
     read,
+    root_of,
+    set_stamp,
+    version,
     write,
+    write_expectation,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def execute(
@@ -73,56 +77,109 @@ def execute(
         return read(Path(folder) / source.name)
 
 
-def store(path: Path) -> None:
-    """Execute a notebook and store it with its outputs.
+Executor = Callable[..., nbformat.NotebookNode]
+"""As `execute`: (path, *, settings, cwd) -> the executed notebook."""
+
+
+def store(path: Path, *, execute: Executor = execute) -> None:
+    """Execute a notebook and store it with its outputs, stamped with the version of its code.
+
+    The run is compared with the bands as they are; only if every number lies in its band and every
+    claim is judged as before do notebook and bands get the new stamp. A notebook without bands is
+    stored as it is.
 
     Raises:
         NotebookError: if it may not be stored (the file then stays as it was, and what came out
-            lies in _build/refused), or if a number left its band (the file is then stored).
+            lies in _build/refused), or if a number left its band or a claim got another verdict
+            (the file is then stored, without a new stamp).
     """
-    notebook = normalise(execute(path))
+    method, expected = method_id(path), expectation(path)
+    source = read(path)
+    set_stamp(source, expected["version"] if expected else "")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.parent.name / path.name
+        copy.parent.mkdir()
+        write(source, copy)
+        notebook = normalise(execute(copy, cwd=path.parent))
     found = faults(notebook)
     if found:
-        refused = ROOT / "_build" / "refused" / f"{method_id(path)}.ipynb"
+        refused = root_of(path) / "_build" / "refused" / f"{method}.ipynb"
         refused.parent.mkdir(parents=True, exist_ok=True)
         write(notebook, refused)
         lines = "\n  ".join(found)
-        raise NotebookError(f"{method_id(path)} not stored (see {refused}):\n  {lines}")
+        raise NotebookError(f"{method} not stored (see {refused}):\n  {lines}")
+    left = departures(records.pieces(notebook), expected) if expected else []
+    if expected and not left:
+        expected["version"] = version(notebook)
+        set_stamp(notebook, expected["version"])
+        write_expectation(expected, path)
     write(notebook, path)
-    bands = expected(notebook)["bands"]
-    left = [
-        f"{name} = {value:.4f} is outside {bands[name]}"
-        for name, value in measured(notebook).items()
-        if name in bands and value is not None and not bands[name][0] <= value <= bands[name][1]
-    ]
-    left += [f"{name} has no band" for name in measured(notebook) if name not in bands]
     if left:
         raise NotebookError(
-            f"{method_id(path)} stored, but: {'; '.join(left)}. "
-            f"If the change is meant: make bands NB={method_id(path)}"
+            f"{method} stored, but: {'; '.join(left)}. "
+            f"If the change is meant: make bands NB={method}"
         )
+    if not expected:
+        print(f"{method}: stored; it has no bands yet: make bands NB={method}", flush=True)
 
 
-def each(what: Callable[[Path], None], description: str, arguments: list[str] | None) -> int:
-    """A command line that does something with each notebook named; returns the exit status."""
+def departures(pieces: list[dict[str, Any]], expected: dict[str, Any]) -> list[str]:
+    """In what a run's records differ from what is expected of the default seed."""
+    bands = expected["bands"]
+    values = {k: v for k, v in records.measured(pieces).items() if v is not None}
+    verdicts = {name: piece["verdict"] for name, piece in records.verdicts(pieces).items()}
+    before = {name: given[0] for name, given in expected["claims"].items()}
+    left = [
+        f"{name} = {value:.4f} is outside {bands[name]}"
+        for name, value in values.items()
+        if name in bands and not bands[name][0] <= value <= bands[name][1]
+    ]
+    left += [f"{name} has no band" for name in values if name not in bands]
+    left += [f"{name} was not measured" for name in bands if name not in values]
+    left += [
+        f"claim {name}: {verdicts.get(name, 'missing')}, expected {before.get(name, 'no claim')}"
+        for name in {**before, **verdicts}
+        if verdicts.get(name) != before.get(name)
+    ]
+    return left
+
+
+def each(work: Callable[[Path], None], description: str, arguments: list[str] | None) -> int:
+    """The command line of what is done with each notebook, `--jobs` of them at a time.
+
+    Args:
+        work: a function of a module, so that other processes find it.
+        description: one line for `--help`.
+        arguments: of the command line.
+
+    Returns:
+        The exit status: 1 if one of them raised a NotebookError, which is then printed.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("notebooks", nargs="*", help="ids, files or folders; none means all")
+    jobs = os.cpu_count() or 1
+    parser.add_argument("--jobs", type=int, default=jobs, help="notebooks at a time (%(default)s)")
+    chosen = parser.parse_args(arguments)
     try:
-        paths = find(parser.parse_args(arguments).notebooks)
+        paths = find(chosen.notebooks)
     except NotebookError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    failed = 0
-    for path in paths:
-        print(method_id(path), flush=True)
-        start = time.perf_counter()
-        try:
-            what(path)
-            print(f"  done in {time.perf_counter() - start:.0f} s", flush=True)
-        except NotebookError as error:
-            failed += 1
-            print(f"error: {error}", file=sys.stderr, flush=True)
-    return 1 if failed else 0
+    with ProcessPoolExecutor(max(1, min(chosen.jobs, len(paths)))) as pool:
+        done = pool.map(_attempt, [work] * len(paths), paths)
+        return 0 if all(list(done)) else 1
+
+
+def _attempt(work: Callable[[Path], None], path: Path) -> bool:
+    """Do the work on one notebook; print its error, and return whether there was none."""
+    start = time.perf_counter()
+    try:
+        work(path)
+    except NotebookError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return False
+    print(f"{method_id(path)}: done in {time.perf_counter() - start:.0f} s", flush=True)
+    return True
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,14 +2,19 @@
 
 import ast
 import base64
+import hashlib
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE_KB, FIGURE_KB = 300, 60  # the budget of one notebook's stored outputs
-COMMON = ("dataset", "category", "root", "image_size", "backbone", "device", "seed", "budget")
+#: The budget of one notebook's stored outputs; PHOTOS of its figures may be JPEGs of PHOTO_KB.
+FILE_KB, FIGURE_KB, PHOTO_KB, PHOTOS = 400, 60, 120, 2
+COMMON = ("dataset", "category", "root", "image_size", "backbone", "device", "seed", "subset")
+STAMP = re.compile(r'(report\.start\([^)]*\bversion=")([^"]*)(")')
 CELL_METADATA = {"tags", "section", "alt-ko", "alt-en", "cellView", "jupyter"}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -99,46 +104,78 @@ def parameters(notebook: nbformat.NotebookNode) -> dict[str, Any]:
     return literals(tagged(notebook, "parameters").source)
 
 
-def expected(notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    """The value of the cell tagged `expect`: its `settings` and its `bands`."""
-    return literals(tagged(notebook, "expect").source)["expect"]
+def root_of(path: Path) -> Path:
+    """The tree that a notebook belongs to: where its folder `notebooks` lies."""
+    return path.resolve().parents[2]
 
 
-def pieces(notebook: nbformat.NotebookNode, kind: str | None = None) -> list[dict[str, Any]]:
-    """What the notebook recorded in its outputs' metadata, in order; one kind of it if named."""
-    found = [
-        output["metadata"]["book"]
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "book" in output.get("metadata", {})
-    ]
-    return [piece for piece in found if kind in (None, piece["kind"])]
+def bands_file(path: Path) -> Path:
+    """Where the expected bands of a notebook lie: helpers/bands/<family>/<method>.json."""
+    return root_of(path) / "helpers" / "bands" / f"{method_id(path)}.json"
 
 
-def measured(notebook: nbformat.NotebookNode) -> dict[str, float | None]:
-    """Every number that has a band, by the band's name.
+def expectation(path: Path) -> dict[str, Any] | None:
+    """What `make bands` wrote for the notebook at `path`; None if it never ran."""
+    file = bands_file(path)
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
-    These are the report's metrics, baselines and untrained twin, each measure, and the
-    difference behind each claim.
+
+def write_expectation(expected: dict[str, Any], path: Path) -> None:
+    """Write the bands of the notebook at `path`, one line for each number."""
+    parts = []
+    for key, value in expected.items():
+        if isinstance(value, dict) and value:
+            inner = ",\n".join(f"    {_json(k)}: {_json(v)}" for k, v in value.items())
+            parts.append(f"  {_json(key)}: {{\n{inner}\n  }}")
+        else:
+            parts.append(f"  {_json(key)}: {_json(value)}")
+    file = bands_file(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8", newline="\n")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _starting(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The cell that holds the stamp."""
+    cells = [c for _, c in code_cells(notebook) if STAMP.search(c.source)]
+    if len(cells) != 1:
+        raise NotebookError(
+            'one cell must call report.start("family/method", version=""), '
+            f"found {len(cells)} that do"
+        )
+    return cells[0]
+
+
+def stamp(notebook: nbformat.NotebookNode) -> str:
+    """The version that a notebook passes to `report.start`; "" where it has no bands yet.
+
+    Raises:
+        NotebookError: if not exactly one cell passes one.
     """
-    values: dict[str, float | None] = {}
-    for piece in pieces(notebook):
-        if piece["kind"] == "report":
-            values |= piece["metrics"]
-            values |= {f"baseline {name}": v for name, v in piece["baselines"].items()}
-            if piece["twin"] is not None:
-                values[f"untrained twin, {piece['twin']['name']}"] = piece["twin"]["image_auroc"]
-        elif piece["kind"] == "measure":
-            values[piece["name"]] = piece["value"]
-        elif piece["kind"] == "claim":
-            difference = piece["difference"]
-            values[f"claim {piece['id']}"] = None if difference is None else difference["value"]
-    return values
+    return STAMP.search(_starting(notebook).source)[2]
 
 
-def steps(notebook: nbformat.NotebookNode) -> dict[str, float]:
-    """The smallest change of each measured share, 1 / N, by the share's name."""
-    return {p["name"]: 1 / p["of"] for p in pieces(notebook, "measure") if p.get("of")}
+def set_stamp(notebook: nbformat.NotebookNode, version: str) -> None:
+    """Write a version into the call of `report.start`."""
+    cell = _starting(notebook)
+    cell.source = STAMP.sub(rf"\g<1>{version}\g<3>", cell.source)
+
+
+def version(notebook: nbformat.NotebookNode) -> str:
+    """Eight hexadecimal digits that change with the code that the numbers come from.
+
+    The first code cell does not count: it brings the helpers and changes with their version. Nor
+    does the stamp itself.
+    """
+    start = _starting(notebook)
+    sources = [
+        STAMP.sub(r"\g<1>\g<3>", cell.source) if cell is start else cell.source
+        for _, cell in code_cells(notebook)[1:]
+    ]
+    return hashlib.sha256("\n\n".join(sources).encode()).hexdigest()[:8]
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[tuple[int, nbformat.NotebookNode]]:
@@ -152,20 +189,41 @@ def where(index: int, cell: nbformat.NotebookNode) -> str:
     return f"cell {index} (`{first.strip()[:60]}`)"
 
 
-def figures(cell: nbformat.NotebookNode) -> list[float]:
-    """Sizes of a cell's figures in KB (1,000 bytes)."""
-    images = [
-        data
+def figures(cell: nbformat.NotebookNode) -> list[tuple[str, float]]:
+    """Kind ("image/png", ...) and size in KB (1,000 bytes) of a cell's figures."""
+    return [
+        (kind, len(base64.b64decode(data)) / 1000)
         for output in cell.get("outputs", [])
         for kind, data in output.get("data", {}).items()
         if kind.startswith("image/")
     ]
-    return [len(base64.b64decode(data)) / 1000 for data in images]
 
 
 def largest_figure(notebook: nbformat.NotebookNode) -> float:
     """Size of the largest stored figure in KB; 0 if there is none."""
-    return max((size for _, cell in code_cells(notebook) for size in figures(cell)), default=0.0)
+    sizes = [size for _, cell in code_cells(notebook) for _, size in figures(cell)]
+    return max(sizes, default=0.0)
+
+
+def too_large(notebook: nbformat.NotebookNode) -> list[str]:
+    """What of a notebook is larger than its budget, and what to do about it."""
+    found, photos = [], 0
+    for index, cell in code_cells(notebook):
+        for kind, size in figures(cell):
+            if size <= FIGURE_KB:
+                continue
+            photo = kind == "image/jpeg" and size <= PHOTO_KB
+            photos += photo
+            if not photo or photos > PHOTOS:
+                found.append(
+                    f"{where(index, cell)} has a figure of {size:.0f} KB, the limit is "
+                    f"{FIGURE_KB} KB, and {PHOTO_KB} KB for {PHOTOS} photographs: make it smaller, "
+                    "or draw photographs with plot.show(figure, photo=True)"
+                )
+    size = len(nbformat.writes(notebook).encode()) / 1000
+    if size > FILE_KB:
+        found.append(f"the file has {size:.0f} KB, the limit is {FILE_KB} KB: fewer figures")
+    return found
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -212,20 +270,11 @@ def faults(notebook: nbformat.NotebookNode) -> list[str]:
             elif output.get("name") == "stderr":
                 line = output.text.strip().splitlines()[0] if output.text.strip() else ""
                 found.append(f"{place} wrote to stderr: {line[:120]}")
-        for size in figures(cell):
-            if size > FIGURE_KB:
-                found.append(
-                    f"{place} has a figure of {size:.0f} KB, the limit is {FIGURE_KB} KB: "
-                    "make it smaller, or draw photographs with plot.show(fig, photo=True)"
-                )
-    size = len(nbformat.writes(notebook).encode()) / 1000
-    if size > FILE_KB:
-        found.append(f"the file has {size:.0f} KB, the limit is {FILE_KB} KB: fewer figures")
-    return found
+    return found + too_large(notebook)
 
 
 def until_start(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook up to the cell that calls `report.start`: set-up, parameters, expectation.
+    """The notebook up to the cell that calls `report.start`: set-up, imports, parameters.
 
     Raises:
         NotebookError: if no cell calls it.

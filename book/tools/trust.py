@@ -20,8 +20,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "_ext"))
+import records
 import stored
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,13 +163,13 @@ def _argument(source: str, function: str, index: int, change: Callable[[str], st
 
 def flip_sign(root: Path, path: Path) -> None:
     """Normal looks anomalous: every score that is evaluated changes its sign."""
-    _edit(path, lambda source: _argument(source, "evaluate", 0, lambda arg: f"-({arg})"))
+    _edit(path, lambda source: _argument(source, "evaluate", 1, lambda arg: f"-({arg})"))
 
 
 def swap_labels(root: Path, path: Path) -> None:
     """Normal test images count as anomalous and the other way round."""
     swapped = '__import__("dataclasses").replace({0}, labels=1 - {0}.labels)'
-    _edit(path, lambda source: _argument(source, "evaluate", 2, swapped.format))
+    _edit(path, lambda source: _argument(source, "evaluate", 0, swapped.format))
 
 
 def random_backbone(root: Path, path: Path) -> None:
@@ -246,22 +250,30 @@ def _printed_digit(notebook: nbformat.NotebookNode) -> bool:
 
 
 def _recorded_value(notebook: nbformat.NotebookNode) -> bool:
-    for output in _book_outputs(notebook):
-        piece = output.metadata["book"]
-        if piece["kind"] == "report" and piece["metrics"]:
-            name = next(iter(piece["metrics"]))
-            piece["metrics"][name] = round(piece["metrics"][name] + 0.1, 6)
+    for row in records.rows(records.pieces(notebook)):
+        if row["value"] is not None:
+            row["value"] = round(row["value"] + 0.1, 6)
             return True
     return False
+
+
+def _recorded_metric(notebook: nbformat.NotebookNode) -> bool:
+    piece = records.report(records.pieces(notebook))
+    if piece is None or not piece["metrics"]:
+        return False
+    name = next(iter(piece["metrics"]))
+    piece["metrics"][name] = round(piece["metrics"][name] + 0.1, 6)
+    return True
 
 
 def _recorded_verdict(notebook: nbformat.NotebookNode) -> bool:
     for output in _book_outputs(notebook):
         piece = output.metadata["book"]
         if piece["kind"] == "claim":
-            better = "reproduced" if piece["verdict"] != "reproduced" else "partly"
+            better = "reproduced" if piece["verdict"] != "reproduced" else "undecided"
             text = output.data["text/plain"]
-            output.data["text/plain"] = text.replace(piece["verdict"], better)
+            edited = text.replace(f"verdict: {piece['verdict']}", f"verdict: {better}")
+            output.data["text/plain"] = edited
             piece["verdict"] = better
             return True
     return False
@@ -273,17 +285,15 @@ def _unexecuted(notebook: nbformat.NotebookNode) -> bool:
     return True
 
 
-def _band(notebook: nbformat.NotebookNode) -> bool:
-    cell = stored.tagged(notebook, "expect")
-    source = re.sub(r"\((-?\d\.\d+), (-?\d\.\d+)\)", "(0.000, 1.000)", cell.source, count=1)
-    changed, cell.source = source != cell.source, source
-    return changed
-
-
 def _default(notebook: nbformat.NotebookNode) -> bool:
     cell = stored.tagged(notebook, "parameters")
     cell.source = cell.source.replace("seed = 0", "seed = 1")
     return "seed = 1" in cell.source
+
+
+def _stamp(notebook: nbformat.NotebookNode) -> bool:
+    stored.set_stamp(notebook, stored.stamp(notebook)[::-1] or "0" * 8)
+    return True
 
 
 def _alt_text(notebook: nbformat.NotebookNode) -> bool:
@@ -302,6 +312,39 @@ def _first_cell(notebook: nbformat.NotebookNode) -> bool:
     cell = stored.code_cells(notebook)[0][1]
     cell.source = cell.source.replace("@main", "@old")
     return "@old" in cell.source
+
+
+def _expected(change: Callable[[dict[str, Any]], bool]) -> Callable[[Path, Path], None]:
+    """A break of the expected bands, from a function that says whether it could."""
+
+    def apply(root: Path, path: Path) -> None:
+        expected = stored.expectation(path)
+        if expected is None or not change(expected):
+            raise NotApplicableError
+        stored.write_expectation(expected, path)
+
+    return apply
+
+
+def _wide_band(expected: dict[str, Any]) -> bool:
+    for name in expected["bands"]:
+        expected["bands"][name] = [0.0, 1.0]
+        return True
+    return False
+
+
+def _seed_value(expected: dict[str, Any]) -> bool:
+    for row in expected["values"].values():
+        row[-1] = (row[-1] or 0.0) + 0.1
+        return True
+    return False
+
+
+def _seed_verdict(expected: dict[str, Any]) -> bool:
+    for row in expected["claims"].values():
+        row[0] = "reproduced" if row[0] != "reproduced" else "undecided"
+        return True
+    return False
 
 
 # --- Breaks in the pages --------------------------------------------------------------------------
@@ -353,9 +396,13 @@ BREAKS = (
     Break("page not in the table of contents", not_in_contents, ("stored", "build")),
     Break("printed digit edited", _rewrite(_printed_digit), ("stored",)),
     Break("recorded value edited", _rewrite(_recorded_value), ("stored",)),
+    Break("recorded metric edited", _rewrite(_recorded_metric), ("stored",)),
     Break("verdict of a claim edited", _rewrite(_recorded_verdict), ("stored",)),
     Break("cell never executed", _rewrite(_unexecuted), ("stored",)),
-    Break("band widened by hand", _rewrite(_band), ("stored",)),
+    Break("band widened by hand", _expected(_wide_band), ("stored",)),
+    Break("value of a seed edited", _expected(_seed_value), ("stored",)),
+    Break("verdict of a seed edited", _expected(_seed_verdict), ("stored",)),
+    Break("stamp edited", _rewrite(_stamp), ("stored",)),
     Break("default changed, not run again", _rewrite(_default), ("stored",)),
     Break("alternative text missing", _rewrite(_alt_text), ("stored",)),
     Break("set-up cell edited", _rewrite(_first_cell), ("stored",)),

@@ -10,10 +10,13 @@ from html import escape
 from typing import Any
 
 import registry
-from components import BookDirective, badge, external, inline, joined, paragraph, say
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
+
+from directives.base import BookDirective
+from directives.drawing import badge, external, inline, joined, paragraph
+from directives.words import say
 
 # Columns of the drawing: the first year of each. Early decades share a column.
 COLUMNS = (0, 1980, 2010, 2020, 2021, 2022, 2023)

@@ -3,21 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import records
 import registry
-from components import (
-    METRICS,
-    BookDirective,
-    Content,
-    badge,
-    details,
-    inline,
-    measured,
-    number,
-    paragraph,
-    table,
-)
 from docutils import nodes
 from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import Content, badge, details, inline, measured, number, paragraph, table
+from directives.words import METRICS, WORDS
 
 
 class Measured(BookDirective):
@@ -29,19 +22,19 @@ class Measured(BookDirective):
         """Draw the result, or say that there is none yet."""
         method = self.find(self.arguments[0].strip())
         pieces = self.pieces(method)
-        record = registry.result(pieces)
+        record = records.report(pieces)
         out = nodes.container(classes=["book-measured"])
         if record is None:
             out += paragraph(self.say("no record"), classes=["book-note"])
             return [out]
         out += self.data_line(record)
-        rows, kinds = self.rows(record)
+        rows, kinds = self.rows(record, method)
         head = [self.say(w) for w in ("metric", "measured", "band")]
         out += table(head, rows, row_classes=kinds)
-        measures = [p for p in pieces if p["kind"] == "measure"]
-        if measures:
-            title = f"{self.say('more measured')} ({len(measures)})"
-            out += details(title, self.others(measures))
+        tables = [piece for piece in pieces if piece["kind"] == "table"]
+        if tables:
+            title = f"{self.say('more measured')} ({sum(len(t['rows']) for t in tables)})"
+            out += details(title, *(node for t in tables for node in self.others(t, method)))
         out += details(self.say("settings"), self.settings(record))
         return [out]
 
@@ -54,8 +47,10 @@ class Measured(BookDirective):
             text.append(nodes.Text(f"{self.say('licence of the data')}: {record['license']}."))
         return paragraph(text, classes=["book-note"])
 
-    def rows(self, record: Mapping[str, Any]) -> tuple[list[list[Any]], list[str]]:
-        """Metrics, then the trivial baselines, then the untrained twin."""
+    def rows(
+        self, record: Mapping[str, Any], method: registry.Method
+    ) -> tuple[list[list[Any]], list[str]]:
+        """Metrics, then the trivial baselines, then the random-weights baseline."""
         bands = record.get("bands", {})
         rows, kinds = [], []
         for key in METRICS:
@@ -64,7 +59,7 @@ class Measured(BookDirective):
                 shown = measured(value, record.get("intervals", {}).get(key))
                 rows.append([self.say(key), shown, self.judged(value, bands.get(key))])
             elif key in record.get("missing", {}):
-                reason = self.say("not available", record["missing"][key])
+                reason = self.say("not available", self.call(record["missing"][key]))
                 rows.append([self.say(key), reason, "–"])
             else:
                 continue
@@ -73,9 +68,10 @@ class Measured(BookDirective):
             band = bands.get(f"baseline {name}")
             rows.append([self.baseline(name), number(value), self.judged(value, band)])
             kinds.append("book-baseline")
-        if twin := record.get("twin"):
-            value, band = twin["image_auroc"], bands.get(f"untrained twin, {twin['name']}")
-            label = self.say("twin", twin["name"])
+        if random := record.get("random_weights"):
+            name, value = random["name"], random["image_auroc"]
+            band = bands.get(f"random-weights baseline, {name}")
+            label = self.say("random weights", self.call(name, method))
             rows.append([label, number(value), self.judged(value, band)])
             kinds.append("book-baseline")
         return rows, kinds
@@ -89,13 +85,18 @@ class Measured(BookDirective):
         shown = inline(f"{number(band[0])}–{number(band[1])}", "book-number")
         return [shown, nodes.Text(" "), badge(word, "good" if inside else "bad")]
 
-    def others(self, measures: list[Mapping[str, Any]]) -> nodes.table:
-        """Every other printed number with its band."""
+    def others(self, piece: Mapping[str, Any], method: registry.Method) -> list[nodes.Node]:
+        """The numbers of one experiment with their bands."""
         rows = [
-            [str(p["name"]), number(p["value"]), self.judged(p["value"], p.get("band"))]
-            for p in measures
+            [
+                self.call(row["name"], method),
+                measured(row["value"], row.get("interval")),
+                self.judged(row["value"], row["band"]),
+            ]
+            for row in piece["rows"]
         ]
-        return table([self.say(w) for w in ("metric", "value", "band")], rows)
+        head = [self.call(piece["title"], method), self.say("value"), self.say("band")]
+        return [table(head, rows)]
 
     def settings(self, record: Mapping[str, Any]) -> nodes.table:
         """Everything needed to run it again."""
@@ -110,7 +111,8 @@ class Measured(BookDirective):
         for name, value in record.get("settings", {}).items():
             rows.append([inline(name, "book-code"), inline(repr(value), "book-code")])
         for name, value in record.get("counts", {}).items():
-            rows.append([inline(f"images, {name}", "book-code"), str(value)])
+            word = f"count {name}"
+            rows.append([self.say(word) if word in WORDS else name, str(value)])
         versions = record.get("versions", {})
         rows += [[name, str(value)] for name, value in versions.items()]
         return table([self.say("setting"), self.say("value")], rows)

@@ -4,18 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import registry
-from components import (
-    BookDirective,
-    badge,
-    html,
-    inline,
-    measured,
-    number,
-    paragraph,
-    table,
-)
 from docutils import nodes
 from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import badge, html, inline, measured, number, paragraph, table
 
 COLUMNS = ("pixel_auroc", "aupro")
 
@@ -41,7 +34,7 @@ class Leaderboard(BookDirective):
         return [out]
 
     def group(self, entries: list[tuple[registry.Method, Mapping[str, Any]]]) -> nodes.table:
-        """Methods ranked by image AUROC, with baselines and twins in their places, unranked."""
+        """Methods ranked by image AUROC, with all baselines in their places, unranked."""
         lines: list[tuple[float, str, list[Any]]] = []
         scored = [e for e in entries if "image_auroc" in e[1]["metrics"]]
         scored.sort(key=lambda e: -e[1]["metrics"]["image_auroc"])
@@ -56,10 +49,10 @@ class Leaderboard(BookDirective):
         for method, record in entries:
             if method.id not in [m.id for m, _ in scored]:
                 lines.append((-1.0, "", self.line("–", [self.to_method(method)], record)))
-            twin = record.get("twin")
-            if twin and twin["image_auroc"] is not None:
-                title = self.say("twin of", method.title(self.language))
-                lines.append(self.plain(title, twin["image_auroc"]))
+            random = record.get("random_weights")
+            if random and random["image_auroc"] is not None:
+                title = self.say("random weights of", method.title(self.language))
+                lines.append(self.plain(title, random["image_auroc"]))
         trivial: dict[str, float] = {}
         for _, record in entries:
             for name, value in record.get("baselines", {}).items():

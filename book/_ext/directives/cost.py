@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from components import BookDirective, number, paragraph, table
 from docutils import nodes
 from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import number, paragraph, table
 
 
 class CostTable(BookDirective):

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import records
 import registry
-from components import BookDirective, Content, badge, external, measured, number, table
 from docutils import nodes
 from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import Content, badge, external, measured, number, table
 
 
 class FamilyTable(BookDirective):
@@ -38,7 +41,7 @@ class FamilyTable(BookDirective):
         if method.written:
             seconds = self.cost(method).get("seconds")
             spent = "–" if seconds is None else self.say("seconds", number(seconds, 0))
-            record = registry.result(self.pieces(method)) or {}
+            record = records.report(self.pieces(method)) or {}
             value = record.get("metrics", {}).get("image_auroc")
             shown = measured(value, record.get("intervals", {}).get("image_auroc"))
         return [name, str(method.year), needs, gives, spent, shown]

@@ -3,9 +3,12 @@
 from typing import Any
 
 import registry
-from components import METRICS, BookDirective, inline, paragraph, table
 from docutils import nodes
 from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import inline, paragraph, table
+from directives.words import METRICS
 
 
 class HeadlineTable(BookDirective):
@@ -50,8 +53,14 @@ class HeadlineTable(BookDirective):
         if metric in known:
             metric = self.say(known[metric])
         setting = item.setting[self.language] if item.setting else "–"
-        value = inline(f"{item.value} {item.unit}".strip(), "book-number")
+        shown = f"{item.bound} {item.value}".strip() + self.unit(item)
+        value = inline(shown, "book-number")
         return [metric, setting, value, f"[{sources.index(self.source(item)) + 1}]"]
+
+    def unit(self, item: registry.Headline) -> str:
+        """The unit as it follows the number: a Korean counter without a space."""
+        unit = item.unit[self.language]
+        return unit if "가" <= unit[0] <= "힣" else f" {unit}"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -2,20 +2,14 @@
 
 from typing import Any
 
+import records
 import registry
-from components import (
-    BookDirective,
-    external,
-    inline,
-    interval,
-    joined,
-    number,
-    pairs,
-    paragraph,
-)
 from docutils import nodes
 from page_links import colab_url
 from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import external, inline, interval, joined, number, pairs, paragraph
 
 
 class MethodCard(BookDirective):
@@ -111,11 +105,11 @@ class MethodCard(BookDirective):
 
     def expected(self, method: registry.Method) -> str:
         """The measured image AUROC with its interval."""
-        record = registry.result(self.pieces(method))
+        record = records.report(self.pieces(method))
         if record is None or "image_auroc" not in record.get("metrics", {}):
             return ""
         value = record["metrics"]["image_auroc"]
-        shown = interval(value, record.get("intervals", {}).get("image_auroc"))
+        shown = " ".join(interval(value, record["intervals"].get("image_auroc"))).strip()
         return f"{self.say('image_auroc')} {shown} · {record['dataset']}"
 
 

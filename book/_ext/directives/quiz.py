@@ -9,10 +9,12 @@ from html import escape
 from typing import Any
 
 import yaml
-from components import BookDirective, html, inline, paragraph
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import html, inline, paragraph
 
 
 @dataclass(frozen=True)

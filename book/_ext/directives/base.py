@@ -1,0 +1,106 @@
+"""What the directives share: reading registry and records, and links to methods."""
+
+from pathlib import Path
+from typing import Any
+
+import records
+import registry
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.util.docutils import SphinxDirective
+
+from directives.drawing import Content, badge, inline
+from directives.words import call, say
+
+
+class BookDirective(SphinxDirective):
+    """A directive that is drawn from the registry."""
+
+    @property
+    def language(self) -> str:
+        """``ko`` or ``en``: the language that is being built."""
+        return "ko" if self.config.language == "ko" else "en"
+
+    def say(self, name: str, *values: object, **named: object) -> str:
+        """A word of the interface in the page's language."""
+        return say(name, self.language, *values, **named)
+
+    def call(self, name: str, method: registry.Method | None = None) -> str:
+        """What a record names, in the page's language as far as the book has words for it."""
+        return call(name, self.language, method.measures if method else {})
+
+    def baseline(self, name: str) -> str:
+        """The label of a baseline, by the name that the record gives it."""
+        return self.say("baseline", self.call(name))
+
+    def load(self) -> registry.Registry:
+        """The registry; the page is drawn anew when its files change."""
+        path = Path(self.env.srcdir) / self.config.book_registry
+        for file in (path, path.with_name("references.bib")):
+            self.env.note_dependency(str(file))
+        try:
+            return registry.load(path)
+        except registry.RegistryError as error:
+            raise self.error(str(error)) from error
+
+    def find(self, name: str) -> registry.Method:
+        """The method with this id; an error of the page if there is none."""
+        try:
+            return self.load().method(name)
+        except registry.RegistryError as error:
+            raise self.error(f"{self.name}: {error}") from error
+
+    def pieces(self, method: registry.Method) -> list[dict[str, Any]]:
+        """The method's record; the page is drawn anew when the notebook changes."""
+        path = Path(self.env.srcdir) / f"{method.notebook}.ipynb"
+        self.env.note_dependency(str(path))
+        if not path.is_file():
+            return []
+        try:
+            return records.pieces(path)
+        except records.RecordError as error:
+            raise self.error(f"{self.name}: {error}") from error
+
+    def costs(self) -> dict[str, dict[str, Any]]:
+        """Measured cost of the notebooks."""
+        path = (Path(self.env.srcdir) / self.config.book_registry).parent / "results" / "cost.yml"
+        self.env.note_dependency(str(path))
+        try:
+            return registry.costs(path)
+        except registry.RegistryError as error:
+            raise self.error(f"{self.name}: {error}") from error
+
+    def cost(self, method: registry.Method) -> dict[str, Any]:
+        """Seconds and memory of one run: measured by the benchmark, else by the run itself."""
+        entry = self.costs().get(method.id)
+        return entry or dict(records.report(self.pieces(method)) or {})
+
+    def to(self, docname: str, text: Content) -> nodes.Node:
+        """A link to another page of the book."""
+        return document_link(docname, text, self.env.docname)
+
+    def to_method(self, method: registry.Method) -> nodes.Node:
+        """The method's name: a link to its review, or marked as planned."""
+        return method_link(method, self.language, self.env.docname)
+
+
+def document_link(docname: str, text: Content, source: str) -> addnodes.pending_xref:
+    """A cross-reference to a page, resolved and checked by Sphinx."""
+    return addnodes.pending_xref(
+        "",
+        inline(text, "doc"),
+        refdomain="std",
+        reftype="doc",
+        reftarget=f"/{docname}",
+        refdoc=source,
+        refexplicit=True,
+        refwarn=True,
+    )
+
+
+def method_link(method: registry.Method, language: str, source: str) -> nodes.Node:
+    """The method's name: a link to its review, or its name marked as planned."""
+    if method.written:
+        return document_link(method.review, method.title(language), source)
+    name = nodes.Text(method.title(language) + " ")
+    return inline([name, badge(say("planned", language), "quiet")], "book-planned")
