@@ -374,8 +374,8 @@ def _settings(defaults: Mapping[str, Any]) -> dict[str, Any]:
             passed += names
         elif {"dataset", "seed"} <= set(names):
             known = names  # a cell that was changed and run again counts as it is now
-    if not known and shell is not None and "dataset" in shell.user_ns:
-        known = list(defaults)
+    if shell is not None and not any(cells):
+        known = [name for name in defaults if name in shell.user_ns]
     if not known:
         raise ValueError(
             "no cell of parameters was run: one that only assigns literals, `dataset` and `seed` "

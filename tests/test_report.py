@@ -315,7 +315,7 @@ def test_the_result_names_what_could_not_be_computed_and_on_how_many_masks_it_st
     assert re.search(r"pixel AUROC\.+  not available: no masks", printed)
     assert "pixel metrics: on 1 of 3 anomalous images" in printed
     assert re.search(r"baseline mean grey\.+  not available", printed)
-    assert re.search(r"random-weights baseline, noise\.+  0.52  \[0.40, 0.60\]  in band", printed)
+    assert re.search(r"random weights, noise\.+  0.52  \[0.40, 0.60\]  in band", printed)
     assert record["random_weights"] == {"name": "noise", "image_auroc": 0.52}
     assert record["bands"]["random-weights baseline, noise"] == [0.4, 0.6]
     assert record["settings"]["strides"] == (8, 16)
@@ -384,6 +384,12 @@ def test_without_a_parameters_cell_nothing_starts():
         start("import os", "# Parameters\ndataset = 'elpv'\nseed = 0\ndevice = 'cpu'")
     with pytest.raises(ValueError, match="no cell of parameters was run"):
         report.start("a/b", version="")
+
+
+def test_without_a_history_the_parameters_are_those_of_the_expectation():
+    """As in nbval, which runs cells without keeping them."""
+    assert start(In=[""]).settings == start().settings
+    assert start(In=[""], seed=3).settings["seed"] == 3
 
 
 @pytest.mark.parametrize(

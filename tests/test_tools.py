@@ -68,7 +68,10 @@ def test_a_notebook_without_bands_is_stored_and_told_so(tmp_path, capsys):
     run.store(path, execute=without_kernel)
     assert "no bands yet: make bands NB=family/method" in capsys.readouterr().out
     assert stored.stamp(stored.read(path)) == ""
-    assert not stored.bands_file(path).exists()
+    # Its file names the parameters all the same: where no history is kept nothing else does.
+    expected = stored.expectation(path)
+    assert expected["bands"] == {}
+    assert list(expected["settings"]) == list(stored.parameters(stored.read(path)))
 
 
 @pytest.fixture

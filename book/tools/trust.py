@@ -85,7 +85,7 @@ def guard(name: str, root: Path, path: Path, environment: dict[str, str] | None 
             "-m",
             "pytest",
             "-m",
-            "not slow and not site and not browser and not runs",
+            "not site and not browser and not runs",
             *files,
         ]
     if name != "build":
