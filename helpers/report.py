@@ -31,6 +31,7 @@ import torch
 from helpers.data import ImageSet
 from helpers.metrics import Difference, Result
 from helpers.names import did_you_mean
+from helpers.workload import plan
 
 LABELS = {
     "image_auroc": "image AUROC",
@@ -69,6 +70,19 @@ class Run:
     why: str
     device: torch.device
     started: float
+
+    def plan(self, *, memory: float, seconds: float, images: int, advice: str) -> None:
+        """Say what the work on the reader's own images needs, or refuse what cannot fit.
+
+        Args and errors are those of `helpers.workload.plan`.
+        """
+        plan(
+            memory=memory,
+            seconds=seconds,
+            images=images,
+            dataset=self.settings["dataset"],
+            advice=advice,
+        )
 
     def table(self, title: str, values: Mapping[str, float | np.ndarray | None]) -> None:
         """Print the numbers of one experiment beside their expected bands, and record them.
