@@ -5,6 +5,9 @@ PORT ?= 8000
 # For torch without CUDA: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 NB ?=
+FAMILY ?=
+# Anything: also the rows of the comparison records that are up to date.
+EVERY ?=
 # Notebooks that run at a time; all processors by default.
 JOBS ?=
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -13,7 +16,7 @@ BOOK := .venv-book/bin/python
 ALL := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test test-deps lint notebooks bands bench trust lab new url clean
+.PHONY: help book serve test test-deps lint notebooks bands compare bench trust lab new url clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -41,6 +44,9 @@ notebooks: .venv/.ready ## run notebooks and store their outputs; NB=memory_bank
 
 bands: .venv/.ready ## expected bands from five seeds, then run and store; NB=... for one
 	$(ALL) book/tools/bands.py $(if $(JOBS),--jobs $(JOBS)) $(NB)
+
+compare: .venv/.ready ## run methods on other data sets, keep a record; FAMILY=memory_bank, EVERY=1 for all rows
+	$(ALL) book/tools/compare.py $(if $(EVERY),--all) $(if $(JOBS),--jobs $(JOBS)) $(FAMILY)
 
 bench: .venv/.ready ## time on one thread, memory and size against the budget; NB=... for one
 	$(ALL) book/tools/bench.py $(NB)

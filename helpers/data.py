@@ -129,7 +129,7 @@ def load(
     *,
     root: str | Path | int | None = None,
     image_size: int = 256,
-    subset: str = "quick",
+    subset: str | int = "quick",
 ) -> tuple[ImageSet, ImageSet]:
     """Read a dataset as (train, test); train holds normal images only.
 
@@ -171,22 +171,26 @@ def load(
         image_size: side in pixels, at least 32; images are resized to a square with Pillow's
             antialiased bilinear filter, masks by nearest neighbour (one that would vanish keeps
             every pixel it touches).
-        subset: "quick" or "all", for the datasets that come with pip; others use all files.
+        subset: "quick" or "all", for the datasets that come with pip; others use all files. Or how
+            many normal images to train with, at least 4: the first of what "quick" trains with. The
+            test set stays.
 
     Returns:
         train and test.
 
     Raises:
         ValueError: unknown names (with the nearest known), a folder that is not understood, too few
-            normal images, images and masks that cannot be read (all of them by name), masks that
-            are not binary, of another size or without image, more images than the memory holds, a
-            wrong checksum, an archive that would write outside its folder.
+            normal images, a `subset` of too few or of more than there are, images and masks that
+            cannot be read (all of them by name), masks that are not binary, of another size or
+            without image, more images than the memory holds, a wrong checksum, an archive that
+            would write outside its folder.
         FileNotFoundError: a folder that does not exist or holds no images.
         ConnectionError: a download without network.
         ModuleNotFoundError: a data package is not installed.
     """
     known("dataset", dataset, CATEGORIES)
-    known("subset", subset, SUBSETS)
+    if type(subset) is not int:
+        known("subset", subset, SUBSETS)
     if not isinstance(image_size, int) or image_size < 32:
         raise ValueError(f"image_size must be an integer of at least 32, found {image_size!r}")
     if dataset == "folder":
@@ -194,6 +198,10 @@ def load(
             raise ValueError('dataset "folder" needs root=, the folder that holds your images')
         base = folders.choose(root, category)
         train, test, account = folders.understand(base)
+        chosen = _first(train, subset)
+        if len(chosen) < len(train):
+            account.append(f"train: the first {subset} of them, as subset says")
+        train = chosen
         print("\n  ".join(account))
         sets, notes = _read(train, test, f"folder/{folders.nfc(base.name)}", image_size)
         print("".join(f"  note: {note}\n" for note in [*notes, *_oddities(*sets)]), end="")
@@ -209,8 +217,21 @@ def load(
             f'{dataset} comes with pip and takes no root=; for your own images: dataset="folder"'
         )
     else:
-        split = _PACKAGED[dataset](category, subset == "quick")
-    return _read(*split, f"{dataset}/{category}", image_size)[0]
+        split = _PACKAGED[dataset](category, subset != "all")
+    train, test = split
+    return _read(_first(train, subset), test, f"{dataset}/{category}", image_size)[0]
+
+
+def _first(train: Sequence[Entry], subset: str | int) -> Sequence[Entry]:
+    """As many images to train with as `subset` says; all of them for a word."""
+    if isinstance(subset, str):
+        return train
+    if not folders.LEAST_TRAIN <= subset <= len(train):
+        raise ValueError(
+            f"subset={subset} asks for {subset} normal images to train with; give a whole number "
+            f'from {folders.LEAST_TRAIN} to {len(train)}, which is what there are, or "quick"'
+        )
+    return train[:subset]
 
 
 def hold_out(images: ImageSet, fraction: float, seed: int = 0) -> tuple[ImageSet, ImageSet]:

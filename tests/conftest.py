@@ -38,6 +38,7 @@ SECONDS = {
     "tests/test_colab.py": 60,
     "tests/test_notebooks.py": 60,
     "tests/test_tools.py": 50,
+    "tests/test_compare.py": 40,
     "own data": 20,
     "tests/methods": 20,
 }

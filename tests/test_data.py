@@ -105,6 +105,36 @@ def test_the_subset_all_uses_every_sure_cell_and_contains_the_quick_one(
     assert set(quick_test) <= set(test)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "category"), [("elpv", "poly"), ("textile", "local"), ("textures", "brick")]
+)
+def test_a_number_trains_on_the_first_so_many_of_the_quick_set_and_tests_on_all(dataset, category):
+    every, tested = data.load(dataset, category, image_size=32)
+    few, test = data.load(dataset, category, image_size=32, subset=25)
+    assert few.paths == every.paths[:25]
+    assert (few.images == every.images[:25]).all()
+    assert test.paths == tested.paths
+    assert test.fingerprint != tested.fingerprint, "the images to train on are part of it"
+    same = data.load(dataset, category, image_size=32, subset=len(every))
+    assert [s.fingerprint for s in same] == [every.fingerprint, tested.fingerprint]
+
+
+def test_a_number_of_a_folders_images_is_told(layout, capsys):
+    every, _ = data.load("folder", root=layout, image_size=32)
+    assert "the first" not in capsys.readouterr().out
+    few, _ = data.load("folder", root=layout, image_size=32, subset=4)
+    assert few.paths == every.paths[:4]
+    assert "train: the first 4 of them, as subset says" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("subset", [3, 0, -1, 154])
+def test_a_number_of_images_that_cannot_be_says_how_many_there_are(subset):
+    message = f"subset={subset} asks for .* from 4 to 153, which is what there are"
+    refused(ValueError, message, "textures", image_size=32, subset=subset)
+    refused(ValueError, "unknown subset: 25.0", "textures", image_size=32, subset=25.0)
+    refused(ValueError, "unknown subset: True", "textures", image_size=32, subset=True)
+
+
 def test_textile_has_real_anomalies_without_masks():
     train, test = data.load("textile", "global", image_size=64)
     assert (len(train), len(test)) == (240, 200)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import registry
 from constants import LANGUAGES
-from directives import drawing, field_map, quiz
+from directives import compare, drawing, field_map, quiz
 from directives import words as book_words
 from sphinx.testing.util import SphinxTestApp
 
@@ -110,6 +110,39 @@ CLAIM = {
     "verdict": "reproduced",
     "seeds": ["reproduced"] * 5,
 }
+COMPARED = {
+    "method": "memory_bank/new",
+    "settings": {"dataset": "elpv", "category": "mono"},
+    "version": "3f2a9c1e",
+    "made": "2026-11-30",
+    "dataset": "elpv/mono",
+    "fingerprint": "aaaaaaaaaaaa",
+    "counts": {"train": 192},
+    "metrics": {"image_auroc": 0.9573, "pixel_auroc": 0.98},
+    "intervals": {"image_auroc": [0.94, 0.974]},
+    "baselines": {"mean grey": 0.53},
+}
+FEW = COMPARED | {
+    "settings": {"dataset": "elpv", "category": "mono", "subset": 25},
+    "fingerprint": "cccccccccccc",
+    "counts": {"train": 20},
+    "metrics": {"image_auroc": 0.8},
+    "intervals": {"image_auroc": [0.7, 0.9]},
+    "baselines": {"mean grey": 0.51},
+}
+BRICK = COMPARED | {
+    "settings": {"dataset": "textures", "category": "brick"},
+    "dataset": "textures/brick",
+    "fingerprint": "dddddddddddd",
+    "metrics": {"pixel_auroc": 0.77},
+    "baselines": {"mean grey": None},
+}
+EVERY = COMPARED | {
+    "settings": {"dataset": "elpv", "category": "mono", "subset": "all"},
+    "fingerprint": "ffffffffffff",
+    "counts": {"train": 300},
+}
+UNFINISHED = COMPARED | {"method": "memory_bank/half", "metrics": {"image_auroc": 0.123}}
 PIECES = [
     {
         "kind": "table",
@@ -159,6 +192,10 @@ notebooks/autoencoder/alone
 ```
 ```{family-table} memory_bank
 ```
+```{compare} memory_bank
+```
+```{compare} gan
+```
 ```{cost-table}
 ```
 ```{reading-list}
@@ -177,6 +214,13 @@ def store(root: Path, name: str, pieces: list[dict]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cells = [{"cell_type": "code", "outputs": outputs}]
     path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+
+
+def store_comparison(root: Path, rows: list[dict]) -> None:
+    """The comparison record of the memory bank."""
+    path = root / "book" / "results" / "compare" / "memory_bank.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"rows": rows}), encoding="utf-8")
 
 
 def lay_out(root: Path) -> Path:
@@ -200,6 +244,7 @@ def lay_out(root: Path) -> Path:
     better = RECORD | {"metrics": {"image_auroc": 0.96}, "intervals": {"image_auroc": [0.95, 0.98]}}
     elsewhere = RECORD | {"fingerprint": "bbbbbbbbbbbb", "metrics": {"image_auroc": 0.999}}
     store(root, "memory_bank/new", PIECES)
+    store_comparison(root, [COMPARED, FEW, BRICK, EVERY, UNFINISHED])
     store(root, "autoencoder/other", [better])
     store(root, "autoencoder/alone", [elsewhere])
     return root
@@ -397,6 +442,72 @@ def test_the_family_table_shows_planned_methods_as_such_and_drafts_like_them(ind
     assert "\n Half planned" in text
     assert "normal images" in text
     assert "0.957" in text
+
+
+def test_a_comparison_shows_every_data_set_with_intervals_and_baselines(index):
+    text = words(part(index, "book-compare"))
+    assert "image AUROC [95 % interval] \n Method elpv/mono elpv/mono, subset all \n" in text
+    assert "\n New elpv/mono 0.957 [0.940, 0.974]" in text
+    assert "\n Baseline: mean grey elpv/mono 0.530" in text
+    assert "pixel AUROC \n Method elpv/mono textures/brick elpv/mono, subset all \n" in text
+    assert "\n New elpv/mono 0.980 textures/brick 0.770 " in text
+    assert "Made on 2026-11-30 with the notebooks’ code of that day." in text
+    assert "0.123" not in text, "a draft is not shown"
+
+
+def test_a_sweep_over_normal_images_is_a_curve_whose_numbers_stand_below_it(index):
+    shown = part(index, "book-compare")
+    text = words(shown)
+    assert "Image AUROC by the number of normal images, elpv/mono" in text
+    assert "\n New 20 images 0.800 [0.700, 0.900] 192 images 0.957 [0.940, 0.974] \n" in text
+    assert "\n Baseline: mean grey 20 images 0.510 192 images 0.530" in text
+    (described,) = re.findall(r'<svg class="book-curve"[^>]* aria-label="([^"]+)"', shown)
+    assert "New: 0.800 with 20 images, 0.957 with 192." in described
+    assert shown.count("<polyline") == 1 and shown.count("<circle") == 2
+
+
+def test_a_family_without_record_says_so(index):
+    assert "There is no comparison record of this family yet." in words(index)
+
+
+def test_equal_settings_on_other_data_are_another_column(tmp_path):
+    root = lay_out(tmp_path)
+    other = COMPARED | {"method": "memory_bank/old", "fingerprint": "eeeeeeeeeeee"}
+    later = BRICK | {"made": "2026-12-02"}
+    store_comparison(root, [COMPARED, other, later])
+    path = root / "book" / "methods.yml"
+    entry = "name: Old\n    status: planned"
+    path.write_text(METHODS.replace(entry, entry.replace("planned", "written")), encoding="utf-8")
+    app = build(root)
+    text = words((Path(app.outdir) / "index.html").read_text(encoding="utf-8"))
+    app.cleanup()
+    assert "Method elpv/mono (aaaaaaaaaaaa) elpv/mono (eeeeeeeeeeee)" in text
+    assert "Made between 2026-11-30 and 2026-12-02" in text
+
+
+def test_a_comparison_that_is_none_or_of_no_family_is_an_error_of_the_page(tmp_path):
+    root = lay_out(tmp_path)
+    path = root / "book" / "results" / "compare" / "memory_bank.yml"
+    path.write_text("rows: 1", encoding="utf-8")
+    page = root / "index.md"
+    page.write_text(INDEX.replace("{compare} gan", "{compare} gna"), encoding="utf-8")
+    app = build(root)
+    said = app.warning.getvalue()
+    app.cleanup()
+    assert "compare: memory_bank.yml must hold 'rows'" in said
+    assert "compare: unknown family 'gna'" in said
+
+
+def test_labels_at_the_ends_of_lines_do_not_cover_each_other():
+    lines = {
+        name: [(20, 0.8), (192, value)] for name, value in (("A", 0.9), ("B", 0.9), ("C", 0.8))
+    }
+    drawn = compare.curve(lines, "described", "images")
+    heights = [float(y) for y in re.findall(r'y="([\d.]+)" text-anchor="start"', drawn)]
+    gaps = [b - a for a, b in itertools.pairwise(sorted(heights))]
+    assert len(heights) == 3 and min(gaps) >= 14
+    flat = compare.curve({"A": [(20, 1.0), (40, 1.0)]}, "described", "images")
+    assert "nan" not in flat and 'cy="12.0"' in flat
 
 
 def test_the_cost_table_shows_written_methods(index):

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import bands
+import compare
+import comparisons
 import pytest
 import records
 import stored
@@ -101,7 +103,28 @@ def test_breaks_of_what_is_expected(path):
     assert stored.stamp(stored.read(path)) == before["version"][::-1] != before["version"]
 
 
+def test_a_break_of_the_compared_value_is_one_of_the_row_that_is_run_again(path):
+    """The other values of a comparison record no test can see; the weekly run of all rows does."""
+    root = path.parents[2]
+    with pytest.raises(trust.NotApplicableError):
+        trust.compared_value(root, path)
+    row = {"settings": {}, "metrics": {"image_auroc": 0.9}}
+    rows = [
+        row | {"method": "family/method", "seconds": 5.0},
+        row | {"method": "family/other", "seconds": 9.0},
+        row | {"method": "family/other", "seconds": 1.0, "metrics": {"pixel_auroc": 0.9}},
+    ]
+    file = compare.record_file("family", root)
+    compare.write_record(rows, file)
+    trust.compared_value(root, path)
+    changed = comparisons.record(file)
+    assert [r["metrics"].get("image_auroc") for r in changed] == [0.85, 0.9, None]
+    with pytest.raises(trust.NotApplicableError):
+        trust.compared_value(root, path.with_name("other.ipynb"))
+
+
 def test_every_break_has_its_own_name_and_a_guard():
     names = [broken.name for broken in trust.BREAKS]
     assert len(names) == len(set(names))
-    assert {g for broken in trust.BREAKS for g in broken.guards} == {"stored", "build", "nbval"}
+    guards = {"stored", "build", "compare", "nbval"}
+    assert {g for broken in trust.BREAKS for g in broken.guards} == guards

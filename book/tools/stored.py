@@ -279,8 +279,27 @@ def until_start(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     Raises:
         NotebookError: if no cell calls it.
     """
+    return _until(notebook, "report.start(")
+
+
+def until_report(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook up to the cell that calls `run.report`, without the exercises before it.
+
+    Raises:
+        NotebookError: if no cell calls it.
+    """
+    notebook, section, kept = _until(notebook, "run.report("), "", []
+    for cell in notebook.cells:
+        section = cell.metadata.get("section", section)
+        if not section.startswith("exercise-"):
+            kept.append(cell)
+    notebook.cells = kept
+    return notebook
+
+
+def _until(notebook: nbformat.NotebookNode, call: str) -> nbformat.NotebookNode:
     for index, cell in code_cells(notebook):
-        if "report.start(" in cell.source:
+        if call in cell.source:
             notebook.cells = notebook.cells[:index]
             return notebook
-    raise NotebookError("no cell calls report.start")
+    raise NotebookError(f"no cell calls {call.rstrip('(')}")

@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 
 MODULES = (
     "claims",
+    "compare",
     "corrections",
     "cost",
     "family_table",

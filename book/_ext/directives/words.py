@@ -131,6 +131,34 @@ WORDS = {
         "이미지 지표에 그려 넣은 결함을 썼는지(0 또는 1)",
         "image metrics use rendered defects (0 or 1)",
     ),
+    "no comparison": (
+        "아직 이 계열의 비교 기록이 없습니다.",
+        "There is no comparison record of this family yet.",
+    ),
+    "interval of": ("{} [95 % 구간]", "{} [95 % interval]"),
+    "fewer images": (
+        "정상 이미지 수에 따른 이미지 AUROC, {}",
+        "Image AUROC by the number of normal images, {}",
+    ),
+    "curve": (
+        "정상 이미지 수에 따른 이미지 AUROC 꺾은선 그래프. {}. 숫자는 아래 표에 있습니다.",
+        "Line chart of the image AUROC by the number of normal images. {}. "
+        "The numbers stand in the table below.",
+    ),
+    "curve of": (
+        "{0}: {1}장에서 {2}, {3}장에서 {4}",
+        "{0}: {2} with {1} images, {4} with {3}",
+    ),
+    "images": ("{}장", "{} images"),
+    "normal images": ("정상 이미지(장)", "normal images to fit"),
+    "made on": (
+        "{}에, 그날의 노트북 코드로 잰 값입니다.",
+        "Made on {} with the notebooks' code of that day.",
+    ),
+    "made between": (
+        "{}부터 {}까지, 그때그때의 노트북 코드로 잰 값입니다.",
+        "Made between {} and {}, each row with its notebook's code of the day.",
+    ),
     "choose": ("하나를 고르면 설명이 나타납니다.", "Choose one; its explanation appears."),
 }
 

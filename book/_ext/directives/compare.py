@@ -1,0 +1,239 @@
+"""``{compare}``: the methods of a family on several data sets and with fewer normal images."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from math import ceil, floor, log
+from pathlib import Path
+from typing import Any
+
+import comparisons
+import registry
+from comparisons import Row
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from directives.base import BookDirective
+from directives.drawing import html, measured, number, paragraph, table
+
+#: What a column's name does not repeat: the data set's own name says it.
+NAMED = ("dataset", "category")
+Lines = dict[str, list[tuple[int, float]]]
+
+
+class Compare(BookDirective):
+    """Its argument is the family's id."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Draw a table a metric, a curve for each sweep, and say when they were measured."""
+        try:
+            methods = self.load().of_family(self.arguments[0].strip())
+            rows = self.rows()
+        except (registry.RegistryError, comparisons.ComparisonError) as error:
+            raise self.error(f"{self.name}: {error}") from error
+        self.methods = {method.id: method for method in methods if method.written}
+        rows = [row for row in rows if row["method"] in self.methods]
+        out = nodes.container(classes=["book-compare"])
+        if not rows:
+            out += paragraph(self.say("no comparison"), classes=["book-note"])
+            return [out]
+        plain = [row for row in rows if not _swept(row)]
+        for metric in ("image_auroc", "pixel_auroc"):
+            out += self.table_of(metric, [row for row in plain if metric in row["metrics"]])
+        for sweep in _sweeps(rows):
+            out += self.sweep(sweep)
+        days = sorted({row["made"] for row in rows})
+        word = "made on" if len(days) == 1 else "made between"
+        out += paragraph(self.say(word, days[0], days[-1]), classes=["book-note"])
+        return [out]
+
+    def rows(self) -> list[Row]:
+        """The family's record; the page is drawn anew when it changes."""
+        home = (Path(self.env.srcdir) / self.config.book_registry).parent
+        path = home / "results" / "compare" / f"{self.arguments[0].strip()}.yml"
+        self.env.note_dependency(str(path))
+        return comparisons.record(path)
+
+    def table_of(self, metric: str, rows: Sequence[Row]) -> list[nodes.Node]:
+        """One metric: a column a data set, a row a method, below them the trivial baselines."""
+        if not rows:
+            return []
+        columns = _columns(rows)
+        groups = list(columns.values())
+        spans = any(metric in row["intervals"] for row in rows)
+        title = self.say("interval of", self.say(metric)) if spans else self.say(metric)
+        caption = paragraph(title, classes=["book-caption"])
+        return [caption, *self.grid(list(columns), groups, metric)]
+
+    def sweep(self, rows: Sequence[Row]) -> list[nodes.Node]:
+        """The image AUROC by the number of normal images, as a curve and as numbers."""
+        lines: Lines = {}
+        for method in self.methods.values():
+            points = dict(_point(row) for row in rows if row["method"] == method.id)
+            if len(points) > 1:
+                lines[method.title(self.language)] = sorted(points.items())
+        if not lines:
+            return []
+        counts = sorted({row["counts"]["train"] for row in rows})
+        groups = [[row for row in rows if row["counts"]["train"] == n] for n in counts]
+        head = [self.say("images", n) for n in counts]
+        title = self.say("fewer images", _label(rows[0]))
+        said = [
+            self.say("curve of", name, few, number(worst), many, number(best))
+            for name, ((few, worst), *_, (many, best)) in lines.items()
+        ]
+        picture = curve(lines, self.say("curve", "; ".join(said)), self.say("normal images"))
+        caption = paragraph(title, classes=["book-caption"])
+        return [caption, html(picture), *self.grid(head, groups, "image_auroc")]
+
+    def grid(
+        self, columns: Sequence[str], groups: Sequence[Sequence[Row]], metric: str
+    ) -> list[nodes.Node]:
+        """The table itself; `groups` are the rows of the record that each column shows."""
+        cells: list[list[Any]] = []
+        kinds: list[str] = []
+        for method in self.methods.values():
+            mine = [next((r for r in rows if r["method"] == method.id), None) for rows in groups]
+            if any(mine):
+                shown = [_value(row, metric) for row in mine]
+                cells.append([[self.to_method(method)], *shown])
+                kinds.append("")
+        if metric == "image_auroc":
+            trivial = [_baselines(rows) for rows in groups]
+            for name in dict.fromkeys(name for found in trivial for name in found):
+                shown = [number(found.get(name)) for found in trivial]
+                cells.append([self.baseline(name), *shown])
+                kinds.append("book-baseline")
+        head = [self.say("method"), *columns]
+        return [table(head, cells, row_classes=kinds, stacked=True)]
+
+
+def _swept(row: Row) -> bool:
+    return isinstance(row["settings"].get("subset"), int)
+
+
+def _others(row: Row) -> dict[str, Any]:
+    """The settings but for how many images to train with."""
+    return {name: value for name, value in row["settings"].items() if name != "subset"}
+
+
+def _sweeps(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that differ in the number of normal images alone, where that is planned.
+
+    Those with all images are tested on more images as well, and are none of them.
+    """
+    scored = [
+        row
+        for row in rows
+        if "image_auroc" in row["metrics"] and row["settings"].get("subset") != "all"
+    ]
+    swept = []
+    for row in scored:
+        if _swept(row) and _others(row) not in swept:
+            swept.append(_others(row))
+    return [[row for row in scored if _others(row) == settings] for settings in swept]
+
+
+def _label(row: Row) -> str:
+    """A data set's name, and the settings that it does not say."""
+    more = [
+        f"{name} {value}"
+        for name, value in row["settings"].items()
+        if name not in NAMED and not (name == "subset" and _swept(row))
+    ]
+    return ", ".join([row["dataset"], *more])
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows with the same settings and the same data; other data is another column."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((_label(row), row["fingerprint"]), []).append(row)
+    labels = [label for label, _ in found]
+    return {
+        label if labels.count(label) == 1 else f"{label} ({mark})": group
+        for (label, mark), group in found.items()
+    }
+
+
+def _point(row: Row) -> tuple[int, float]:
+    return row["counts"]["train"], row["metrics"]["image_auroc"]
+
+
+def _value(row: Mapping[str, Any] | None, metric: str) -> list[nodes.Node]:
+    row = row or {"metrics": {}, "intervals": {}}
+    return measured(row["metrics"].get(metric), row["intervals"].get(metric))
+
+
+def _baselines(rows: Sequence[Row]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for row in rows:
+        for name, value in row["baselines"].items():
+            if value is not None:
+                found.setdefault(name, value)
+    return found
+
+
+def curve(lines: Lines, description: str, unit: str) -> str:
+    """Lines over the number of images, on a logarithmic axis, each named at its end.
+
+    Args:
+        lines: (images, AUROC) by name, by growing numbers of images, two points at least.
+        description: for those who do not see it.
+        unit: below the axis.
+
+    Returns:
+        An SVG as wide as its place, up to the width that the style sheet allows.
+    """
+    counts = sorted({n for line in lines.values() for n, _ in line})
+    values = [v for line in lines.values() for _, v in line]
+    low = min(floor(min(values) * 20), 19)  # in steps of 0.05
+    high = max(ceil(max(values) * 20), low + 1)
+    left, right, top, bottom = 38, 250, 12, 168
+
+    def x(n: int) -> float:
+        return left + 8 + (right - left - 16) * log(n / counts[0]) / log(counts[-1] / counts[0])
+
+    def y(v: float) -> float:
+        return bottom - (bottom - top) * (v * 20 - low) / (high - low)
+
+    parts = []
+    for step in range(low, high + 1, ceil((high - low) / 5)):
+        at = y(step / 20)
+        parts.append(f'<line class="axis" x1="{left}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(_text(left - 6, at + 4, f"{step / 20:.2f}", "end"))
+    parts += [_text(x(n), bottom + 16, str(n), "middle") for n in counts]
+    parts.append(_text((left + right) / 2, bottom + 34, unit, "middle"))
+    labels = _apart({name: y(line[-1][1]) for name, line in lines.items()}, bottom)
+    for i, (name, line) in enumerate(lines.items()):
+        points = [(x(n), y(v)) for n, v in line]
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+        dots = "".join(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3"/>' for px, py in points)
+        lead = f'<path class="lead" d="M{path.split()[-1]} L{right + 6},{labels[name]:.1f}"/>'
+        label = _text(right + 9, labels[name] + 4, name, "start")
+        parts.append(f'<g class="line-{i % 6}"><polyline points="{path}"/>{dots}{lead}{label}</g>')
+    return (
+        '<svg class="book-curve" viewBox="0 0 360 208" role="img" '
+        f'aria-label="{escape(description)}">{"".join(parts)}</svg>'
+    )
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _apart(heights: Mapping[str, float], bottom: float, step: float = 14) -> dict[str, float]:
+    """Heights of labels, moved so that none covers another and none lies below `bottom`."""
+    order = sorted(heights, key=lambda name: -heights[name])  # the lowest on the page first
+    placed: dict[str, float] = {}
+    for name in order:
+        placed[name] = min(heights[name], bottom)
+        bottom = placed[name] - step
+    return placed
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the directive."""
+    app.add_directive("compare", Compare)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
