@@ -34,8 +34,9 @@ methods:
     name: New
     status: written
     listed: {title: A new paper (2022)}
+    later_summary: https://blog/2
     cite: new2022
-    code: {url: "https://example.org/code", license: MIT}
+    code: {url: "https://example.org/code", license: {ko: 라이선스 없음, en: no licence}}
     difficulty: 2
     prerequisites: {necessary: [memory_bank/old]}
     builds_on: [memory_bank/old]
@@ -325,7 +326,7 @@ def test_the_card_shows_paper_code_notebook_and_lineage(review):
     assert 'href="../../notebooks/memory_bank/new.html"' in card
     text = words(card)
     assert "Ada Lovelace" in text
-    assert "official code (MIT)" in text
+    assert "official code (no licence)" in text
     assert "●●○ medium" in text
     assert "necessary: Old planned" in text
     assert "31 s, 812 MB of memory" in text
@@ -521,7 +522,8 @@ def test_the_reading_list_keeps_the_lists_words_and_links_to_the_right_paper(ind
     assert "An old paper (2019)" in listing
     assert 'href="https://arxiv.org/abs/2001.00001"' in listing
     assert "https://arxiv.org/pdf/1" not in listing
-    assert 'href="https://blog/1"' in listing
+    assert 'href="https://blog/1"' in listing and 'href="https://blog/2"' in listing
+    assert "summary in Korean (blog, listed later)" in words(listing)
     assert 'href="book/memory_bank/new.html"' in listing
     assert "corrected: Conference 2020" in words(listing)
     assert "beyond the list" in words(listing)
@@ -588,6 +590,27 @@ def test_a_quiz_works_without_script_and_names_itself(review):
     assert 'class="math' in shown
     assert "<em>square</em>" in shown
     assert re.search(r"<label[^>]*>.*matrix.*</label>", shown, re.DOTALL)
+
+
+def test_the_options_of_a_quiz_are_shuffled_and_always_in_the_same_way(review):
+    (question,) = quiz.parse(QUIZ)
+    order = [option.right for option in quiz.shuffled(question, "book/memory_bank/new#quiz-1")]
+    assert re.findall(r'data-right="(\w+)"', review) == [str(right).lower() for right in order]
+
+    def letters(name: str, alphabet: str = "abc") -> str:
+        options = tuple(quiz.Option(letter, letter == "a", "") for letter in alphabet)
+        shown = quiz.shuffled(quiz.Question("?", options), name)
+        return "".join(option.text for option in shown)
+
+    names = [quiz.name_of(f"book/family/page{i}", n) for i in range(100) for n in (1, 2, 3)]
+    assert [letters(name) for name in names[:4]] == ["bac", "cba", "cba", "cba"]  # in every build
+    translated = [
+        letters(name, "가나다").translate(str.maketrans("가나다", "abc")) for name in names
+    ]
+    assert [letters(name) for name in names] == translated
+    places = [letters(name).index("a") for name in names]
+    assert all(75 <= places.count(place) <= 125 for place in range(3))
+    assert len({letters(name) for name in names}) == 6
 
 
 @pytest.mark.parametrize(

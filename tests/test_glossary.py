@@ -17,7 +17,8 @@ GLOSSARY = ROOT / "book" / "guide" / "glossary"
 # What a reader types into the search field, and must find here.
 SEARCHED = (
     "결함 정상 이상 이상치 임계값 코어셋 엣지 모폴로지 우도 과검 미검 오탐 미탐 불량 양품 "
-    "스크래치 크랙 coreset threshold outlier overkill defect normal likelihood heat&map"
+    "스크래치 크랙 쓰레숄드 EL 과적합 패치코어 축소판 담금질 보폭 "
+    "coreset threshold outlier overkill defect normal likelihood heat&map"
 )
 
 
@@ -150,6 +151,10 @@ RULES = (
     Rule(r"스크래치|기스(?![가-힣])", "긁힘", "스크래치가", allowed=("own_data",)),
     Rule(r"핑거 (?:끊김|중단)", "핑거 단선", "핑거 끊김"),
     Rule(r"과잉 일반화", "과일반화", "과잉 일반화"),
+    Rule(r"부호화(?!기)", "위치 인코딩", "위치 부호화", "자기부호화기"),
+    Rule(r"모의 생성", "", "모의 생성한 직물"),
+    Rule(r"단추", "", "언어 단추"),  # 버튼
+    Rule(r"카테고리", "", "15개 카테고리"),  # 범주
     # style rather than terms
     Rule(r"(?<![가-힣])우리는", "", "우리는 정상만 봅니다"),
     Rule(r"[가-힣]하라(?=[.!\s]|$)", "", "다시 실행하라.", "실행하라고 합니다"),

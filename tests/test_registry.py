@@ -148,6 +148,14 @@ def test_links_are_the_reading_lists_own():
     ]
 
 
+def test_summaries_that_a_later_state_of_the_list_links_follow_the_listed_ones():
+    later = {m.id: m.later_summary for m in KNOWN.methods.values() if m.later_summary}
+    assert list(later.values()) == [f"https://sogsog.tistory.com/{n}" for n in range(61, 72)]
+    for name in set(later) & {m.id for m in KNOWN.written()}:
+        for language in LANGUAGES:
+            assert later[name] in (BOOK / f"{name}.{language}.md").read_text(encoding="utf-8")
+
+
 def test_the_lists_empty_sections_have_a_family_too():
     sections = [f.list_section for f in KNOWN.families.values() if not KNOWN.of_family(f.id)]
     assert sections == [
@@ -173,13 +181,13 @@ def test_a_listed_link_to_another_paper_is_corrected():
 
 def test_a_listed_year_other_than_the_papers_is_corrected():
     wrong = {
-        method.id
-        for method in KNOWN.methods.values()
-        if method.listed
-        and (year := re.search(r"\((\d{4})\)$", method.listed.title))
-        and int(year[1]) != method.year
+        paper.id if isinstance(paper, registry.Method) else paper.listed.title
+        for paper in [*KNOWN.methods.values(), *KNOWN.surveys]
+        if paper.listed
+        and (year := re.search(r"\((\d{4})\)$", paper.listed.title))
+        and int(year[1]) != KNOWN.reference(paper).year
     }
-    assert wrong == {c.about for c in KNOWN.corrections if c.kind == "date"}
+    assert wrong == {c.about or c.listed for c in KNOWN.corrections if c.kind == "date"}
 
 
 @pytest.mark.parametrize("method", KNOWN.written(), ids=lambda m: m.id)
@@ -315,6 +323,16 @@ def test_a_small_registry_is_read(tmp_path):
         ("{id: better,", "{id: better, ids: x,", "claims better: ids: unknown key 'ids'; did"),
         ("(2022)}", "(2022), paper: 'http://x.org'}", "must be an address that begins with https"),
         ("title: A paper (2022)", "title: ''", "listed: title: must be text that is not empty"),
+        (
+            "    cite: new2022",
+            "    later_summary: http://x.org\n    cite: new2022",
+            "memory_bank/new: later_summary: must be an address that begins with https",
+        ),
+        (
+            "listed: null, year",
+            "listed: null, later_summary: 'https://x.org', year",
+            "memory_bank/old: later_summary: the method is on no list",
+        ),
         ("claims: [{", "claims: [better, {", "memory_bank/new: claims 1: must be a mapping, found"),
         ("claims: [{", "claims: [{id: better, source: x, ko: y, en: z}, {", "better: stands there"),
         (

@@ -1,12 +1,14 @@
 """Every review: its ten parts, its length, its quiz, and no number of a paper typed by hand."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import registry
 import yaml
 from constants import LANGUAGES
+from directives.quiz import name_of, parse, shuffled
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
@@ -23,6 +25,8 @@ PARTS = (
 )
 #: Words of a review as a reader sees it; a Korean word is what stands between two spaces.
 LENGTH = {"en": (700, 1300), "ko": (500, 950)}
+#: The longest option of a question has at most so many times the characters of the shortest.
+EVEN = 1.35
 #: A directive that each of these parts draws from the registry or the records.
 DRAWN = {
     "card": "method-card",
@@ -66,11 +70,21 @@ def visible_words(text: str) -> list[str]:
     return [word for word in HIDDEN.sub(" ", text).split() if re.search(r"\w", word)]
 
 
-def quiz(text: str) -> list[dict]:
-    """The questions of a review's quiz."""
+def quiz_source(text: str) -> str:
+    """The body of a review's quiz."""
     bodies = [block[2] for block in BLOCK.finditer(text) if block[1] == "quiz"]
     assert len(bodies) == 1, f"a review has one quiz, found {len(bodies)}"
-    return yaml.safe_load(bodies[0])
+    return bodies[0]
+
+
+def quiz(text: str) -> list[dict]:
+    """The questions of a review's quiz."""
+    return yaml.safe_load(quiz_source(text))
+
+
+def seen(option: str) -> str:
+    """An option without marks of Markdown and TeX; a named sign of a formula counts as one."""
+    return re.sub(r"[$*`{}^_]", "", re.sub(r"\\[a-zA-Z]+", "x", re.sub(r"\\[,;! ]", "", option)))
 
 
 @pytest.mark.parametrize(("method", "language"), REVIEWS)
@@ -140,16 +154,56 @@ def test_the_quiz_has_three_questions_and_explains_every_option(method, language
 
 
 @pytest.mark.parametrize("method", REGISTRY.written(), ids=lambda method: method.id)
-def test_the_right_answers_are_the_same_in_both_languages_and_in_different_places(method):
+def test_the_right_answers_are_the_same_in_both_languages(method):
     places = {
         language: [
-            [option["right"] for option in question["options"]].index(True)
+            [option["right"] for option in question["options"]]
             for question in quiz(read(method, language))
         ]
         for language in LANGUAGES
     }
     assert places["ko"] == places["en"]
-    assert len(set(places["en"])) > 1, "the right answer always stands in the same place"
+
+
+def test_the_length_of_an_option_is_the_one_that_a_reader_sees():
+    assert seen(r"Scores of $\kappa$ **and** `x_1`") == "Scores of x and x1"
+
+
+@pytest.mark.parametrize(("method", "language"), REVIEWS)
+def test_the_options_of_a_question_have_about_the_same_length(method, language):
+    for question in quiz(read(method, language)):
+        lengths = [len(seen(option["text"])) for option in question["options"]]
+        assert max(lengths) <= EVEN * min(lengths), f"{question['q']}: {lengths} characters"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_whoever_goes_by_the_length_of_the_options_learns_nothing(language):
+    longest, shortest, count = 0.0, 0.0, 0
+    for method in REGISTRY.written():
+        for question in quiz(read(method, language)):
+            lengths = {True: [], False: []}
+            for option in question["options"]:
+                lengths[option["right"]].append(len(seen(option["text"])))
+            (right,), wrong = lengths[True], lengths[False]
+            count += 1  # among options of one length the reader draws a lot
+            longest += (right >= max(wrong)) / (1 + wrong.count(right))
+            shortest += (right <= min(wrong)) / (1 + wrong.count(right))
+    assert longest <= count / 3, f"the longest option is right in {longest:.1f} of {count}"
+    assert shortest <= count / 3, f"the shortest option is right in {shortest:.1f} of {count}"
+
+
+def test_whoever_goes_by_the_place_of_the_options_learns_nothing():
+    pages = []
+    for method in REGISTRY.written():
+        page = []
+        for number, question in enumerate(parse(quiz_source(read(method, "en"))), start=1):
+            shown = shuffled(question, name_of(method.review, number))
+            page.append([option.right for option in shown].index(True))
+        pages.append(tuple(page))
+    places = Counter(place for page in pages for place in page)
+    assert max(places.values()) <= sum(places.values()) / 2, places
+    assert len(set(pages)) > len(pages) / 2, f"the pages have the same pattern: {pages}"
+    assert sum(len(set(page)) == 3 for page in pages) <= len(pages) / 2, "a, b and c once on a page"
 
 
 @pytest.mark.parametrize(("method", "language"), REVIEWS)

@@ -27,7 +27,7 @@ FRONT_PAGE = {"ko": "첫 페이지", "en": "Front page"}
 THEME_TEXTS = {
     "Skip to main content": "본문으로 건너뛰기",
     "Back to top": "맨 위로",
-    "Color mode": "화면 밝기",
+    "Color mode": "화면 테마",
     "Light": "밝게",
     "Dark": "어둡게",
     "System Settings": "시스템 설정",

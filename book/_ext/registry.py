@@ -92,7 +92,7 @@ class Code:
     """Official code and its licence as found in the repository."""
 
     url: str
-    license: str
+    license: Text
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ class Method:
 
     Attributes:
         status: "planned", "draft" (files exist, no page shows them) or "written".
+        later_summary: Korean summary that only a later state of the reading list links.
         measures: what the notebook calls its measured values, and that in Korean.
     """
 
@@ -141,6 +142,7 @@ class Method:
     year: int
     cite: str | None
     difficulty: int
+    later_summary: str | None = None
     code: Code | None = None
     necessary: tuple[str, ...] = ()
     helpful: tuple[str, ...] = ()
@@ -315,7 +317,7 @@ def build(data: Any, references: Mapping[str, Reference], *, name: str = "method
             for key, entries in data.items()
         }
         problems += [*_twice(sound), *_unmatched(sound, data, references)]
-        problems += [*_years(sound, references), *_circles(sound)]
+        problems += [*_years(sound, references), *_circles(sound), *_summaries(sound)]
     if problems:
         raise RegistryError("\n".join(f"{name}: {problem}" for problem in problems))
     families = [
@@ -446,6 +448,16 @@ def _circles(data: Mapping[str, Any]) -> Iterator[str]:
         yield from follow(name, ())
 
 
+def _summaries(data: Mapping[str, Any]) -> Iterator[str]:
+    """A later summary is of a listed paper that had none."""
+    for method in data["methods"]:
+        if "later_summary" in method:
+            listed = method["listed"]
+            if listed is None or "summary" in listed:
+                found = "is on no list" if listed is None else "has a summary under 'listed'"
+                yield f"{method['id']}: later_summary: the method {found}"
+
+
 # --- one entry -----------------------------------------------------------------------------------
 
 
@@ -460,6 +472,10 @@ def _text(value: str | Mapping[str, str] | None) -> Text | None:
 
 def _listed(entry: Mapping[str, str] | None) -> Listed | None:
     return None if entry is None else Listed(**entry)
+
+
+def _code(entry: Mapping[str, Any] | None) -> Code | None:
+    return Code(entry["url"], _text(entry["license"])) if entry else None
 
 
 def _headline(entry: Mapping[str, Any]) -> Headline:
@@ -482,7 +498,8 @@ def _method(entry: Mapping[str, Any], references: Mapping[str, Reference]) -> Me
         year=_year(entry, references),
         cite=entry.get("cite"),
         difficulty=entry["difficulty"],
-        code=Code(**entry["code"]) if entry.get("code") else None,
+        later_summary=entry.get("later_summary"),
+        code=_code(entry.get("code")),
         necessary=tuple(reading.get("necessary", ())),
         helpful=tuple(reading.get("helpful", ())),
         builds_on=tuple(entry.get("builds_on", ())),

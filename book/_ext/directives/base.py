@@ -9,7 +9,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
-from directives.drawing import Content, badge, inline
+from directives.drawing import Content, badge, external, inline
 from directives.words import call, say
 
 
@@ -74,6 +74,14 @@ class BookDirective(SphinxDirective):
         """Seconds and memory of one run: measured by the benchmark, else by the run itself."""
         entry = self.costs().get(method.id)
         return entry or dict(records.report(self.pieces(method)) or {})
+
+    def summary(self, method: registry.Method) -> list[nodes.Node]:
+        """A link to the blog's Korean summary, if some state of the reading list has one."""
+        if method.listed and method.listed.summary:
+            return [external(self.say("summary"), method.listed.summary)]
+        if method.later_summary:
+            return [external(self.say("later summary"), method.later_summary)]
+        return []
 
     def to(self, docname: str, text: Content) -> nodes.Node:
         """A link to another page of the book."""

@@ -53,7 +53,7 @@ class MethodCard(BookDirective):
     def links(
         self, method: registry.Method, reference: registry.Reference | None
     ) -> list[nodes.Node]:
-        """Paper, code with its licence, the reading list's blog summary."""
+        """Paper, code with its licence, the blog summary that the reading list links."""
         out: list[nodes.Node] = []
         if reference and reference.arxiv:
             out.append(
@@ -63,11 +63,10 @@ class MethodCard(BookDirective):
             out.append(external("DOI", f"https://doi.org/{reference.doi}"))
         if method.code:
             link = external(self.say("official code"), method.code.url)
-            out.append(inline([link, nodes.Text(f" ({method.code.license})")]))
+            out.append(inline([link, nodes.Text(f" ({method.code.license[self.language]})")]))
         else:
             out.append(nodes.Text(self.say("no official code")))
-        if method.listed and method.listed.summary:
-            out.append(external(self.say("summary"), method.listed.summary))
+        out += self.summary(method)
         return joined(out, " · ")
 
     def notebook(self, method: registry.Method) -> list[nodes.Node]:

@@ -2,8 +2,11 @@
 
 Native radio buttons and a style sheet do the work: it is used with the keyboard, without a server
 and without script. The script adds one thing, an event when a question is solved.
+
+The options are shown in an order of their own (`shuffled`), so their order in the source is free.
 """
 
+import hashlib
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -58,6 +61,28 @@ def parse(body: str) -> list[Question]:
     return [_question(i, entry) for i, entry in enumerate(data, start=1)]
 
 
+def shuffled(question: Question, name: str) -> tuple[Option, ...]:
+    """Return the options in the order in which they are shown.
+
+    A hash of `name` decides: the order looks random, yet it is the same in every build, and in all
+    languages as long as they list the options alike.
+
+    Args:
+        question: a question.
+        name: what no other question is called, see `name_of`.
+    """
+
+    def key(item: tuple[int, Option]) -> bytes:
+        return hashlib.sha256(f"{name}:{item[0]}".encode()).digest()
+
+    return tuple(option for _, option in sorted(enumerate(question.options), key=key))
+
+
+def name_of(document: str, number: int) -> str:
+    """Return the name of a question: its document, without a language, and its number there."""
+    return f"{document}#quiz-{number}"
+
+
 def _question(number: int, entry: Any) -> Question:
     where = f"question {number}"
     _keys(where, entry, {"q": str, "options": list})
@@ -108,12 +133,12 @@ class Quiz(BookDirective):
 
     def question(self, number: int, question: Question) -> list[nodes.Node]:
         """A field set: the question, then each option with its explanation."""
-        name = f"{self.env.docname}#quiz-{number}"
+        name = name_of(self.env.docname, number)
         start = f'<fieldset class="book-question" id="quiz-{number}" data-quiz="{escape(name)}">'
         label = inline(self.say("question", number), "book-question-number")
         out: list[nodes.Node] = [html(f"{start}<legend>"), label, nodes.Text(" ")]
         out += [*self.inline(question.q), html("</legend>")]
-        for i, option in enumerate(question.options, start=1):
+        for i, option in enumerate(shuffled(question, name), start=1):
             key = f"quiz-{number}-{i}"
             right = "true" if option.right else "false"
             verdict = self.say("right" if option.right else "wrong")

@@ -50,8 +50,7 @@ class ReadingList(BookDirective):
         if method.written:
             links.append(self.to(method.review, self.say("review")))
             links.append(self.to(method.notebook, self.say("notebook")))
-        if method.listed and method.listed.summary:
-            links.append(external(self.say("summary"), method.listed.summary))
+        links += self.summary(method)
         for correction in known.corrections:
             if correction.about == method.id and correction.correct:
                 links.append(inline(self.say("corrected", correction.correct), "book-corrected"))

@@ -31,6 +31,10 @@ WORDS = {
     "builds on": ("바탕이 된 방법", "Builds on"),
     "leads to": ("이어지는 방법", "Leads to"),
     "summary": ("한국어 블로그 요약", "summary in Korean (blog)"),
+    "later summary": (
+        "한국어 블로그 요약(목록에 나중에 추가)",
+        "summary in Korean (blog, listed later)",
+    ),
     "planned": ("준비 중", "planned"),
     "beyond the list": ("목록 밖", "beyond the list"),
     "no record": (
@@ -110,7 +114,7 @@ WORDS = {
     "field map": ("분야 지도", "Map of the field"),
     "field map help": (
         "채운 상자는 완성된 방법, 점선 상자는 준비 중인 방법입니다. "
-        "선은 어느 방법이 어느 방법의 발상을 이어받았는지를 이 책이 읽은 대로 나타냅니다.",
+        "선은 어떤 방법이 어떤 방법의 아이디어를 이어받았는지를 이 책의 해석대로 나타냅니다.",
         "Filled boxes are written, dashed boxes are planned. A line says, in this book's reading, "
         "which method takes up the idea of which.",
     ),
@@ -177,7 +181,7 @@ METRICS = {
 #: What one notebook alone has is named under `measures` in its registry entry.
 COMMON = {
     "mean grey": "평균 밝기",
-    "thumbnail nearest neighbour": "축소 이미지의 최근접 이웃",
+    "thumbnail nearest neighbour": "썸네일의 최근접 이웃",
     "Gaussian on the same features": "같은 특징의 가우시안",
     "initial weights": "초기 가중치",
     "false positives among normal": "정상 이미지의 오탐률",
