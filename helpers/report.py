@@ -186,8 +186,7 @@ class Run:
         if random_weights is not None:
             others[f"random-weights baseline, {random_weights[0]}"] = random_weights[1]
         for key, value in others.items():
-            label = key.replace("random-weights baseline", "random weights")  # in 44 characters
-            lines.append(self._line(key, label, value)[0])
+            lines.append(self._line(key, _label(key), value)[0])
         record = {
             "kind": "report",
             "method": self.method,
@@ -336,6 +335,11 @@ def judge(difference: Difference | None, above: float = 0.0) -> str:
     if difference.low > above:
         return "reproduced"
     return "undecided" if difference.high > above else "not at this scale"
+
+
+def _label(key: str) -> str:
+    """How a row of the result is printed, in 44 characters."""
+    return LABELS.get(key) or key.replace("random-weights baseline", "random weights")
 
 
 def _expected(method: str) -> dict[str, Any]:

@@ -219,8 +219,8 @@ exercises.check(
 
 #: Korean and English text of a section whose words are the same in every notebook.
 SETUP = (
-    "첫 셀은 Colab에서만 일합니다. 그다음은 매개변수입니다. 여기 값을 바꾸면 아래가 모두 그 값으로 "
-    "돌아갑니다.",
+    "첫 셀은 Colab에서만 실행됩니다. 그다음은 매개변수입니다. 여기 값을 바꾸면 아래가 모두 그 "
+    "값으로 돌아갑니다.",
     "The first cell only works in Colab. The parameters come next; everything below follows what "
     "you set there.",
 )

@@ -6,7 +6,8 @@ A table says what was broken and what caught it; the exit status is 1 if anythin
 
 Four guards, from cheap to dear: `stored` (the tests that read what is stored), `build` (the strict
 build of the site), `compare` (the tests of the comparison records, which run one row again) and
-`nbval` (run the notebook and compare).
+`nbval` (run the notebook and compare). Beside them every definition of a notebook is altered
+systematically, and the notebook's own checks must notice (tests/test_exercise_mutants.py).
 """
 
 import argparse
@@ -83,6 +84,9 @@ def guard(name: str, root: Path, path: Path, environment: dict[str, str] | None 
         command = [sys.executable, "-m", "pytest", *NBVAL, str(path.relative_to(root))]
     elif name == "compare":
         command = [sys.executable, "-m", "pytest", "tests/test_compare.py"]
+    elif name == "altered":  # every definition of the notebook, against its own checks
+        command = [sys.executable, "-m", "pytest", "-m", "trust", "--timeout", "900"]
+        command += ["tests/test_exercise_mutants.py", "-k", stored.method_id(path)]
     else:
         files = [f"tests/{file}" for file in STORED if (root / "tests" / file).is_file()]
         command = [
@@ -474,6 +478,7 @@ def matrix(methods: list[str]) -> bool:
             path = copy / "notebooks" / f"{method}.ipynb"
             rows = [("unbroken", "stored", {}), ("unbroken", "build", {})]
             rows += [(f"unbroken, {name}", "nbval", env) for name, env in ENVIRONMENTS.items()]
+            rows += [("definitions altered, none passes", "altered", {})]
             for what, name, environment in rows:
                 outcome = guard(name, copy, path, environment)
                 good &= not outcome.red
