@@ -1,15 +1,20 @@
 """PatchCore's notebook: its equations hold and are guarded, its exercises tell right from wrong."""
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from exercise_tests import ExerciseTests
-from notebook_loader import Exercises, definitions
+from notebook_loader import definitions
+from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
+from helpers import backbones
+
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "memory_bank" / "patchcore.ipynb"
+CHECKS = ("patches", "coreset", "choice", "fidelity", "experiments")
 
 
 @pytest.fixture(scope="module")
@@ -17,52 +22,79 @@ def patchcore():
     return definitions(PATH)
 
 
-@pytest.fixture(scope="module")
-def exercises():
-    return Exercises(PATH)
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 # --- the equations ------------------------------------------------------------------------------
 
 
-def test_the_check_passes_on_the_notebook_as_it_is(patchcore, capsys):
-    patchcore.check_fidelity()
-    assert "hold" in capsys.readouterr().out
+@pytest.mark.parametrize("seed", range(4))
+def test_the_checks_pass_on_the_notebook_as_it_is(patchcore, seed):
+    for name in CHECKS:
+        getattr(patchcore, f"check_{name}")(seed)
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("check", "old", "new"),
     [
-        ("i = far.argmax()", "i = far.argmin()"),
-        ("far = torch.minimum(far, zz - 2 * (z @ z[i]) + zz[i])", "far = zz"),
-        ("torch.cdist(p, memory_bank).amin(dim=1)", "torch.cdist(p, memory_bank).mean(dim=1)"),
-        ("torch.cdist(p, memory_bank).amin(dim=1)", "torch.cdist(p, memory_bank).amin(1).square()"),
-        ("return (1 - share).cpu()", "return share.cpu()"),
-        ("exponents = distances.gather(1, around)", "exponents = -distances.gather(1, around)"),
-        (
-            "around = torch.cdist(nearest, memory_bank, **exact)",
-            "around = torch.cdist(worst, memory_bank, **exact)",
-        ),
-        (".flatten(1).max(dim=1)  # s*", ".flatten(1).min(dim=1)  # s*"),
+        ("patches", "stride=1, padding=rim)", "stride=1, padding=rim, count_include_pad=False)"),
+        ("patches", "patch_size, stride=1", "3, stride=1"),
+        ("patches", 'size=grid, mode="bilinear"', 'size=grid, mode="nearest"'),
+        ("coreset", "i = int(far.argmax())", "i = int(far.argmin())"),
+        ("coreset", "far = torch.minimum(far, torch", "far = torch.maximum(far, torch"),
+        ("coreset", "nearest = torch.minimum(nearest,", "nearest = torch.maximum(nearest,"),
+        ("coreset", "and far.max() >= limit", ""),
+        ("coreset", "centres, seen = points[chosen[seen:]]", "centres, seen = points[chosen[:1]]"),
+        ("coreset", "gaps.amin(dim=1).argmax()", "gaps.amax(dim=1).argmax()"),
+        ("choice", "drawn = order[: max(candidates, size)]", "drawn = order"),
+        ("choice", "round(ratio * len(patches))", "round(ratio * len(patches) / 2)"),
+        ("choice", "return drawn[greedy_coreset", "return order.sort().values[greedy_coreset"),
+        ("choice", "if projection_dim < points.shape[1]:", "if False:"),
+        ("fidelity", "memory_bank).amin(dim=1))", "memory_bank).mean(dim=1))"),
+        ("fidelity", "memory_bank).amin(dim=1))", "memory_bank).amin(dim=1).square())"),
+        ("fidelity", "patches.split(4096):", "[patches[:4096]] * 2:"),
+        ("fidelity", "return (1 - (gaps.amin", "return ((gaps.amin"),
+        ("fidelity", "apart = torch.cdist(star,", "apart = torch.cdist(strangest,"),
+        ("fidelity", "total = gaps.gather(1, around)", "total = apart.gather(1, around)"),
+        ("fidelity", "grids.flatten(1).max(dim=1)", "grids.flatten(1).min(dim=1)"),
+        ("fidelity", 'size=(size, size), mode="bilinear")', "size=(size, size))"),
+        ("fidelity", "sigma=(0, sigma, sigma)", "sigma=(0, 4, 4)"),
+        ("fidelity", "if b < 2:", "if b < 3:"),
+        ("experiments", "left = upper > lower", "left = upper < lower"),
+        ("experiments", "bank.split(2048):", "bank[:2048].split(2048):"),
+        ("experiments", "torch.minimum(upper[left], closer)", "closer"),
     ],
 )
-def test_a_broken_equation_does_not_pass_the_check(old, new):
+def test_a_broken_equation_does_not_pass_its_check(check, old, new):
     broken = definitions(PATH, replace={old: new})
-    with pytest.raises(AssertionError):
-        for seed in range(5):
-            broken.check_fidelity(seed)
+    with pytest.raises((AssertionError, RuntimeError)):
+        for seed in range(3):
+            getattr(broken, f"check_{check}")(seed)
 
 
 def test_a_patch_is_the_mean_of_its_window_on_every_level(patchcore):
-    levels = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
+    levels = [normal(2, 3, 8, 8), normal(2, 5, 4, 4)]
     patches = patchcore.local_patches(levels, 3)
     assert patches.shape == (2, 8, 8, 8)
     window = levels[0][1, :, 2:5, 4:7].mean(dim=(1, 2))
     assert torch.allclose(patches[1, 3, 5, :3], window, atol=1e-6)
     corner = levels[0][0, :, :2, :2].sum(dim=(1, 2)) / 9  # zeros beyond the border count
     assert torch.allclose(patches[0, 0, 0, :3], corner, atol=1e-6)
+    between = patchcore.local_patches([levels[0][:1], levels[1][:1]], 1)[0, 1, 1, 3:]
+    corners = levels[1][0, :, :2, :2]  # a quarter of the way from (0, 0) to (1, 1)
+    mixed = corners[:, 0, 0] * 9 + (corners[:, 0, 1] + corners[:, 1, 0]) * 3 + corners[:, 1, 1]
+    assert torch.allclose(between, mixed / 16, atol=1e-5)
     with pytest.raises(ValueError, match="odd, found 2"):
         patchcore.local_patches(levels, 2)
+
+
+def test_extracting_in_parts_is_the_same_as_at_once(patchcore):
+    images = np.random.default_rng(0).integers(0, 256, (18, 72, 56, 3), dtype=np.uint8)
+    network = backbones.load("random:efficientnet_lite0")
+    whole = patchcore.local_patches(network.features(images), 3)
+    assert torch.allclose(patchcore.extract(network, images, 3), whole, atol=1e-5)
+    assert not torch.allclose(patchcore.extract(network, images, 5), whole, atol=1e-2)
 
 
 @pytest.mark.parametrize("pool", [2, 7, 50, 10_000])
@@ -73,8 +105,6 @@ def test_the_fast_coreset_chooses_what_the_textbook_loop_chooses(patchcore, pool
 
 
 def test_the_coreset_covers_at_most_twice_as_badly_as_any_choice_of_as_many(patchcore):
-    from itertools import combinations
-
     points = torch.from_numpy(np.random.default_rng(1).normal(size=(12, 2)))
     table = cdist(points, points)
     best = min(table[:, list(some)].min(axis=1).max() for some in combinations(range(12), 3))
@@ -83,40 +113,79 @@ def test_the_coreset_covers_at_most_twice_as_badly_as_any_choice_of_as_many(patc
 
 
 def test_no_patch_is_chosen_twice_and_the_size_is_the_ratio(patchcore):
-    patches = torch.randn(500, 20, generator=torch.Generator().manual_seed(0))
-    chosen = patchcore.select_coreset(patches, 0.1, 8, 0)
-    assert len(set(chosen.tolist())) == len(chosen) == 50
-    assert len(patchcore.select_coreset(patches, 1e-6, 8, 0)) == 1
+    patches = normal(500, 20)
+    for most in (500, 100, 10):  # also from fewer candidates than patches to keep
+        chosen = patchcore.select_coreset(patches, 0.1, 8, most, 0)
+        assert len(set(chosen.tolist())) == len(chosen) == 50
+    assert len(patchcore.select_coreset(patches, 1e-6, 8, 500, 0)) == 1
+    first, again, other = (patchcore.select_coreset(patches, 0.1, 8, 500, s) for s in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_identical_patches_end_the_choice(patchcore):
+    assert len(patchcore.select_coreset(torch.ones(50, 4), 0.2, 8, 50, 0)) == 10
 
 
 def test_skipping_patches_gives_the_same_image_scores(patchcore):
-    generator = torch.Generator().manual_seed(2)
-    patches, bank = (torch.randn(*s, generator=generator) for s in ((6, 5, 5, 4), (900, 4)))
+    patches, bank = normal(6, 5, 5, 4), normal(2900, 4, seed=1)
     for some in (bank, bank[:10], bank[:3]):  # a bank of own images may be tiny
-        plain, _ = patchcore.score(patches, some, 1)
-        assert np.allclose(patchcore.image_scores(patches, some, first=10), plain, atol=1e-5)
+        bounds = patchcore.score(patches, some[:2], 1)[1]
+        before = bounds.clone()
+        found = patchcore.whole_bank_scores(patches, some, bounds)
+        assert np.allclose(found, patchcore.score(patches, some, 1)[0], atol=1e-4)
+        assert torch.equal(bounds, before)
 
 
 def test_distances_far_beyond_what_exp_holds_give_finite_scores(patchcore):
-    bank = 1000 * torch.randn(20, 4, generator=torch.Generator().manual_seed(3))
+    bank = 1000 * normal(20, 4, seed=3)
     scores, _ = patchcore.score(-bank[:8].view(2, 2, 2, 4), bank, 3)
-    assert torch.isfinite(scores).all()
+    assert np.isfinite(scores).all()
+
+
+def test_the_factor_lies_between_its_bounds_and_b_of_one_switches_it_off(patchcore):
+    bank, strangest = normal(30, 4), 3 * normal(50, 4, seed=1)
+    for b in (2, 5, 9):
+        factors = patchcore.reweight(strangest, bank, b)
+        assert (factors >= 1 - 1 / b - 1e-6).all() and (factors < 1).all()
+    assert patchcore.reweight(strangest, bank, 1).tolist() == [1.0] * 50
+    assert patchcore.reweight(strangest, bank[:1], 9).tolist() == [1.0] * 50
+
+
+def test_a_map_is_the_enlarged_grid_smoothed(patchcore):
+    grids = torch.full((2, 4, 4), 3.0)
+    grids[1, 2, 1] = 7.0
+    maps = patchcore.anomaly_maps(grids, 16, 4.0)
+    assert maps.shape == (2, 16, 16)
+    np.testing.assert_allclose(maps[0], 3.0, atol=1e-5)
+    step = (np.arange(16) + 0.5) / 4 - 0.5  # where the pixels lie on the grid
+    low = np.clip(np.floor(step), 0, 3).astype(int)
+    high, share = np.minimum(low + 1, 3), np.clip(step - low, 0, 1)
+    weights = np.zeros((16, 4))
+    weights[np.arange(16), low] += 1 - share
+    weights[np.arange(16), high] += share
+    want = gaussian_filter(weights @ grids[1].double().numpy() @ weights.T, 4.0)
+    np.testing.assert_allclose(maps[1], want, atol=1e-4)
+
+
+def test_the_plan_counts_what_is_held_and_two_thousand_images_fit_in_six_gib(patchcore):
+    fitted, tested, cells, total, d, size = 30, 20, 16, 9, 6, 32
+    held = 2 * normal(fitted + tested, cells, total).nbytes  # pretrained and random weights
+    held += 3 * normal(tested, size, size).nbytes  # maps
+    assert patchcore.bytes_needed(fitted, tested, cells, total, d, 10**6, size) >= held
+    all_of_them = patchcore.bytes_needed(2000, 400, 1024, 152, 64, 500_000, 256)
+    assert all_of_them < 6 * 2**30
+    assert patchcore.bytes_needed(2000, 400, 1024, 152, 64, 10**9, 256) > all_of_them
+
+
+def test_the_time_grows_with_patches_kept_and_candidates(patchcore):
+    few = patchcore.seconds_needed(10**4, 0.01, 10**6, 64)
+    many = patchcore.seconds_needed(10**6, 0.01, 10**6, 64)
+    assert 0 < few < many / 1000  # 10,000 times the work; the probe itself varies
 
 
 # --- the exercises ------------------------------------------------------------------------------
 
-NAMES = ("mean_of_nearest", "reweighted_score", "cover")
-
-
-def mean_by_partition(distances, k):
-    return np.array([np.partition(row, k - 1)[:k].sum() / k for row in distances])
-
-
-def reweighted_by_logs(m_test, memory_bank, b):
-    d = np.sqrt(((memory_bank - m_test) ** 2).sum(axis=1))
-    star = int(np.argmin(d))
-    order = np.argsort(((memory_bank - memory_bank[star]) ** 2).sum(axis=1), kind="stable")
-    return d[star] * (1 - np.exp(d[star] - np.logaddexp.reduce(d[order[:b]])))
+NAMES = ("cover", "can_overtake", "most_suspicious")
 
 
 def cover_by_table(points, radius):
@@ -126,32 +195,39 @@ def cover_by_table(points, radius):
     return chosen
 
 
+def overtakes_by_trying(lower, higher, b):
+    """With factors close to both ends of their range."""
+    smallest = np.exp(0) / (b * np.exp(0))
+    return np.greater(np.asarray(lower) * (1 - 1e-12), np.asarray(higher) * (1 - smallest))
+
+
+def suspicious_by_table(patches, count):
+    n, p, d = patches.shape
+    table = cdist(patches.reshape(-1, d), patches.reshape(-1, d)).reshape(n, p, n, p)
+    table[np.arange(n), :, np.arange(n)] = np.inf
+    return np.argsort(-table.min(axis=(2, 3)).max(axis=1))[:count]
+
+
 OTHERS = {
-    "mean_of_nearest": mean_by_partition,
-    "reweighted_score": reweighted_by_logs,
     "cover": cover_by_table,
+    "can_overtake": overtakes_by_trying,
+    "most_suspicious": suspicious_by_table,
 }
 
 
-def reweighted(*, of_test=False, plain=False, square=False):
-    """Eq. 7 with one typical mistake."""
+def covers(*, columns=slice(None), last=False, start=0, strict=False, metric="euclidean"):
+    """cover with one typical mistake."""
 
-    def answer(m_test, memory_bank, b):
-        d = np.linalg.norm(memory_bank - m_test, axis=1)
-        centre = m_test if of_test else memory_bank[d.argmin()]
-        around = np.argsort(np.linalg.norm(memory_bank - centre, axis=1))[:b]
-        if plain:
-            with np.errstate(all="ignore"):
-                return (1 - np.exp(d.min()) / np.exp(d[around]).sum()) * d.min()
-        top = d[around].max()
-        share = np.exp(d.min() - top) / np.exp(d[around] - top).sum()
-        return (1 - share) * d.min() ** (2 if square else 1)
+    def answer(points, radius):
+        table, chosen = cdist(points[:, columns], points[:, columns], metric), [start]
+        while True:
+            gap = table[chosen[-1:] if last else chosen].min(axis=0)
+            done = gap.max() < radius if strict else gap.max() <= radius
+            if done or len(chosen) > len(points):
+                return chosen
+            chosen.append(int(gap.argmax()))
 
     return answer
-
-
-def cover_all(points, radius):
-    return np.arange(len(points))
 
 
 def cover_in_order(points, radius):
@@ -159,24 +235,60 @@ def cover_in_order(points, radius):
     for i, point in enumerate(points):
         if np.linalg.norm(points[chosen] - point, axis=1).min() > radius:
             chosen.append(i)
-    return np.array(chosen)
+    return chosen
 
 
-def cover_one_more(points, radius):
-    return np.array([0])
+def suspects(of_gaps, *, own=False, columns=slice(None), order="euclidean", ascending=False):
+    """most_suspicious with one typical mistake."""
+
+    def answer(patches, count):
+        x, scores = patches[..., columns], []
+        for i, image in enumerate(x):
+            bank = x if own else np.delete(x, i, axis=0)
+            scores.append(of_gaps(cdist(image, bank.reshape(-1, x.shape[2]), order)))
+        return np.argsort(scores)[:: 1 if ascending else -1][:count]
+
+    return answer
 
 
+def right(gaps):
+    return gaps.min(axis=1).max()
+
+
+HAND = "scores 3.8, 0.2, 0.3"
+LARGEST = "the largest of the nearest"
 WRONG = [
-    ("mean_of_nearest", lambda d, k: d[:, :k].mean(axis=1), "k = 1 is the distance"),
-    ("mean_of_nearest", lambda d, k: np.sort(d, axis=1)[:, :k].sum(axis=1), "the mean of all"),
-    ("mean_of_nearest", lambda d, k: np.sort(d, axis=0)[:k].mean(axis=0), "expected shape"),
-    ("reweighted_score", reweighted(of_test=True), "neighbours of m*"),
-    ("reweighted_score", reweighted(plain=True), "nan"),
-    ("reweighted_score", reweighted(square=True), "above 1002"),
-    ("cover", cover_one_more, "more than 1"),
-    ("cover", cover_all, "one point covers all"),
+    ("cover", lambda p, r: [0], "a point is 10 away"),
+    ("cover", lambda p, r: np.arange(len(p)), "one point within 10"),
     ("cover", cover_in_order, "farthest first"),
+    ("cover", covers(last=True), "a point is 10 away"),
+    ("cover", covers(columns=slice(0, 1)), "all coordinates"),
+    ("cover", covers(columns=slice(-1, None)), "all coordinates"),
+    ("cover", covers(metric="cityblock"), "all coordinates"),
+    ("cover", covers(metric="sqeuclidean"), "one point within 10"),
+    ("cover", covers(start=1), "one point within 10"),
+    ("cover", covers(strict=True), "one point within 10"),
     ("cover", lambda p, r: p[cover_by_table(p, r)], "expected whole"),
+    ("can_overtake", lambda low, high, b: low > high / b, "b = 5"),
+    ("can_overtake", lambda low, high, b: low >= (1 - 1 / b) * high, "never reaches 1"),
+    ("can_overtake", lambda low, high, b: low < (1 - 1 / b) * high, "b = 2"),
+    ("can_overtake", lambda low, high, b: low > high / 2, "b = 5"),
+    ("can_overtake", lambda low, high, b: low * (1 - 1 / b) > high, "b = 2"),
+    ("can_overtake", lambda low, high, b: low > high - 1 / b, "b = 2"),
+    ("can_overtake", lambda low, high, b: low > (1 - 1 / (b + 1)) * high, "b = 2"),
+    ("can_overtake", lambda low, high, b: (1 - 1 / b) * high, "expected bool"),
+    ("can_overtake", lambda low, high, b: bool((low > (1 - 1 / b) * high).all()), "shape"),
+    ("most_suspicious", suspects(right, own=True), HAND),
+    ("most_suspicious", suspects(right, ascending=True), HAND),
+    ("most_suspicious", suspects(lambda g: g.min(axis=1).mean()), LARGEST),
+    ("most_suspicious", suspects(lambda g: g.min(axis=0).max()), HAND),
+    ("most_suspicious", suspects(lambda g: g.min()), HAND),
+    ("most_suspicious", suspects(lambda g: g.mean(axis=1).max()), HAND),
+    ("most_suspicious", suspects(lambda g: g.max()), HAND),
+    ("most_suspicious", suspects(right, columns=slice(0, 1)), LARGEST),
+    ("most_suspicious", suspects(right, order="cityblock"), LARGEST),
+    ("most_suspicious", lambda p, c: suspects(right)(p, 2), HAND),
+    ("most_suspicious", lambda p, c: suspects(right)(p, len(p)), "expected shape (2,)"),
 ]
 
 
@@ -184,11 +296,73 @@ class TestExercises(ExerciseTests):
     path, names, others, wrong = PATH, NAMES, OTHERS, WRONG
 
 
-def test_distances_from_the_neighbour_instead_of_the_test_patch_are_not_right(exercises):
-    def answer(m_test, memory_bank, b):
-        d = np.linalg.norm(memory_bank - m_test, axis=1)
-        gaps = np.sort(np.linalg.norm(memory_bank - memory_bank[d.argmin()], axis=1))[:b]
-        exponents = d.min() + gaps  # a detour over m*
-        return d.min() * (1 - np.exp(d.min() - np.logaddexp.reduce(exponents)))
+EQUIVALENT = {
+    "cover": {
+        "chosen.append({int(gap.argmax()) → gap.argmax()})": "a NumPy integer is a number as well",
+        "return {np.array(chosen) → chosen}": "a list is accepted in place of an array",
+    },
+    "most_suspicious": {
+        "others = np.delete(patches, i, axis=0).reshape(-{1 → 2}, own.shape[1])": (
+            "NumPy takes any negative size for the one to be found"
+        ),
+    },
+}
 
-    assert exercises.verdict("reweighted_score", answer).startswith("[!]")
+EQUIVALENT_DEFINITIONS = {
+    "extract": "needs a network; tested above",
+    "bytes_needed": "an estimate; tested above",
+    "seconds_needed": "an estimate; tested above",
+    "auroc": "a name for metrics.image_auroc, 0 for None",
+    "local_patches": {
+        "grid, rim, joined = (levels[0].shape[{-2 → 2}:], patch_size // 2, [])": (
+            "a feature map has four dimensions"
+        ),
+    },
+    "greedy_coreset": {
+        "parameter of greedy_coreset ignored: pool = 1": "the size of the pool only saves time",
+        "parameter of greedy_coreset ignored: pool = 2": "the size of the pool only saves time",
+        "parameter of greedy_coreset ignored: block = 1": "the size of a block changes nothing",
+        "parameter of greedy_coreset ignored: block = 2": "the size of a block changes nothing",
+        "chosen, seen = ([start], {0 → -1})": "the first centre is also the last",
+        "centres, seen = (points[chosen[{seen → }:]], len(chosen))": (
+            "old centres once more change no minimum"
+        ),
+        "limit, near = (far[{-1 → 1}], points[order])": "a higher limit only costs time",
+        "limit, near = (far[-{1 → 2}], points[order])": "a higher limit only costs time",
+        "limit, near = (far[-{1 → 0}], points[order])": "a higher limit only costs time",
+        "while len(chosen) < size and far.max() {>= → >} limit:": (
+            "only a pool of equal distances tells; test_identical_patches_end_the_choice"
+        ),
+        "while len(chosen) < size and {far.max → far.min}() >= limit:": (
+            "one patch is chosen in every pass: the same choice, more slowly"
+        ),
+        "far = torch.minimum(far, torch.cdist(near, near[[i]])[:, {0 → -1}])": "of one column",
+    },
+    "select_coreset": {
+        "size = max({1 → 0}, round(ratio * len(patches)))": "the start is chosen anyway",
+    },
+    "nearest_distances": {
+        "for part in patches.split({4096 → 4097}):": "the size of a block changes nothing",
+        "for part in patches.split({4096 → 4095}):": "the size of a block changes nothing",
+    },
+    "anomaly_maps": {
+        "return gaussian_filter(maps[:, {0 → -1}].numpy(), sigma=(0, sigma, sigma))": (
+            "there is one channel"
+        ),
+        "return gaussian_filter(maps[:, 0].numpy(), sigma=({0 → -1}, sigma, sigma))": (
+            "SciPy leaves an axis alone unless its sigma is above 0"
+        ),
+    },
+    "whole_bank_scores": {
+        "top = upper.topk(min({16 → 17}, upper.shape[1])).indices": "any number of them will do",
+        "top = upper.topk(min({16 → 15}, upper.shape[1])).indices": "any number of them will do",
+        "top = upper.topk(min(16, upper.shape[{1 → 0}])).indices": "any number of them will do",
+        "lower = likely.view(top.shape){.amax → .amin}(dim=1, keepdim=True)": (
+            "a lower bound as well, which skips less"
+        ),
+        "for part in bank.split({2048 → 2049}):": "the size of a block changes nothing",
+        "for part in bank.split({2048 → 2047}):": "the size of a block changes nothing",
+        "left = upper {> → >=} lower": "an equal one changes no maximum",
+        "return torch.maximum(lower[:, {0 → -1}], upper.amax(dim=1)).numpy()": "of one column",
+    },
+}
