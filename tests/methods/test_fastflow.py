@@ -1,6 +1,7 @@
 """FastFlow's notebook: its equations hold and are guarded, its exercises tell right from wrong."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,15 +11,7 @@ from notebook_loader import Exercises, definitions
 from scipy.stats import multivariate_normal, norm
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "distribution_map" / "fastflow.ipynb"
-SETTINGS = {
-    "kernels": (3, 1, 3, 1),
-    "hidden_ratio": 0.5,
-    "clamp": 2.0,
-    "seed": 0,
-    "epochs": 6,
-    "learning_rate": 0.02,
-    "batch_size": 8,
-}
+TRAINING = {"epochs": 6, "learning_rate": 0.02, "batch_size": 8, "seed": 0}
 
 
 @pytest.fixture(scope="module")
@@ -35,45 +28,74 @@ def random_map(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def shaken(fastflow, channels, kernels, *, ratio=1.0, seed=0):
-    return fastflow.shaken(fastflow.Flow(channels, kernels, ratio, 2.0, seed), seed)
+def new_flow(fastflow, channels, kernels, *, seed=0):
+    return fastflow.Flow(channels, kernels, 1.0, 2.0, seed)
+
+
+def shaken(fastflow, channels, kernels, *, seed=0):
+    return fastflow.shaken(new_flow(fastflow, channels, kernels, seed=seed), seed)
+
+
+def run_checks(notebook, seed=0):
+    for name in ("likelihood", "parts", "flow", "features", "fidelity"):
+        getattr(notebook, f"check_{name}")(seed)
 
 
 # --- the equations ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_check_passes_on_the_notebook_as_it_is(fastflow, seed, capsys):
-    fastflow.check_fidelity(seed)
-    assert "hold" in capsys.readouterr().out
+@pytest.mark.parametrize("seed", range(3))
+def test_the_checks_pass_on_the_notebook_as_it_is(fastflow, seed):
+    run_checks(fastflow, seed)
+    fastflow.check_experiments(seed)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("log_det = log_scale.sum(dim=(1, 2, 3)) + ", "log_det = ", "log-determinant"),
+        ("return z, log_scale.sum(dim=(1, 2, 3))", "return z, 0 * z[:, 0, 0, 0]", "log-det"),
         ("x[0, 0].numel() * self.log_gain.sum()", "self.log_gain.sum()", "log-determinant"),
-        ("self.clamp * torch.tanh(a)", "a", "clamp"),
-        ("(changed - shift) * (-log_scale).exp()", "changed * (-log_scale).exp()", "inverse"),
-        ("part.order.argsort()", "part.order", "inverse"),
-        ("dim=(1, 2, 3)) - log_det).mean()", "dim=(1, 2, 3)) + log_det).mean()", "loss"),
-        ("(0.5 * z.square().sum(", "(z.square().sum(", "loss"),
+        ("log_det = log_det + more", "log_det = more", "log-determinant"),
+        ("clamp * torch.tanh(a)\n", "clamp * torch.tanh(0.1 * a)\n", "inverse"),
+        ("log_scale = clamp * torch.tanh(a)", "log_scale = 2.0 * torch.tanh(a)", "inverse"),
+        ("changed * log_scale.exp() + t]", "(changed + t) * log_scale.exp()]", "inverse"),
+        ("x.index_select(1, self.order)", "x", "inverse"),
+        ("(energy - log_det).mean()", "(energy + log_det).mean()", "loss"),
+        ("energy = 0.5 * z.square()", "energy = z.square()", "loss"),
         ("        return x, log_det", "        return x.mean(dim=(2, 3)), log_det", "no map"),
-        (
-            "last = nn.Conv2d(hidden, c_out, kernel, padding=kernel // 2)",
-            "last = nn.Conv2d(hidden, c_out, 1)",
-            "reaches",
-        ),
-        ("0.5 * flow(p.to(place))[0].square().mean(dim=1)", "0.5 * p.square().mean(dim=1)", "map"),
-        ("-torch.exp(-energy)", "torch.exp(-energy)", "map"),
+        ("last = nn.Conv2d(hidden, c_out, kernel,", "last = nn.Conv2d(hidden, c_out, 1,", ""),
+        ("nn.init.zeros_(last.weight)", "nn.init.ones_(last.weight)", "start at 0"),
+        ("torch.manual_seed(seed)", "torch.manual_seed(0)", "the seed decides nothing"),
+        ("0.5 * z.square().mean(dim=1).cpu()", "z.square().mean(dim=1).cpu()", "map"),
+        ("grids = [-torch.exp(-energy)", "grids = [torch.exp(-energy)", "map"),
+        (', mode="bilinear"', "", "map"),
+        ("(sum(large) / len(large))", "large[0]", "map"),
         ("return maps.max(axis=(1, 2))", "return maps.mean(axis=(1, 2))", "score"),
         ("return F.layer_norm(x, x.shape[1:])", "return x", "LayerNorm"),
+        ("return F.layer_norm(x, x.shape[1:])", "return F.layer_norm(x, x.shape[2:])", "Layer"),
+        ("F.adaptive_avg_pool2d(level, grid)", "F.adaptive_max_pool2d(level, grid)", "Layer"),
     ],
 )
-def test_a_broken_equation_does_not_pass_the_check(old, new, message):
+def test_a_broken_equation_does_not_pass_the_checks(old, new, message):
     broken = definitions(PATH, replace={old: new})
-    with pytest.raises(AssertionError, match=message):
-        broken.check_fidelity()
+    with pytest.raises((AssertionError, RuntimeError), match=message):
+        run_checks(broken)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("covariance.diagonal().add_(1e-4)", "covariance.diagonal().add_(1.0)"),
+        ("torch.linalg.cholesky(covariance).inverse()", "torch.linalg.inv(covariance)"),
+        ("centred = x - self.mean[:, None, None]", "centred = x"),
+        ('"dc,nchw->ndhw"', '"cd,nchw->ndhw"'),
+        ("x[0, 0].numel() * self.inverse", "self.inverse"),
+        ("return z, log_det.expand(len(x))", "return z, -log_det.expand(len(x))"),
+    ],
+)
+def test_a_broken_gaussian_does_not_pass_its_check(old, new):
+    with pytest.raises(AssertionError):
+        definitions(PATH, replace={old: new}).check_experiments()
 
 
 def test_the_log_determinant_is_that_of_central_differences(fastflow):
@@ -92,7 +114,7 @@ def test_the_inverse_is_exact_and_keeps_the_shape_of_the_map(fastflow, channels)
     x = random_map(2, channels, 6, 9, seed=2).double()
     with torch.no_grad():
         z, log_det = flow(x)
-        back = flow.inverse(z)
+        back = fastflow.undone(flow, z)
     assert z.shape == x.shape and log_det.shape == (2,)
     assert (back - x).abs().max() < 1e-8
     assert (z - x).abs().max() > 0.5  # it did something
@@ -108,36 +130,32 @@ def test_one_by_one_kernels_keep_every_position_to_itself(fastflow):
     assert (moved > 0).nonzero().tolist() == [[7, 0]]
 
 
-@pytest.mark.parametrize(("kernels", "side"), [((3,), 5), ((3, 3), 9), ((3, 1, 3, 1), 9)])
-def test_three_by_three_kernels_reach_their_receptive_field_and_no_further(
-    fastflow, exercises, kernels, side
+@pytest.mark.parametrize(("kernel", "side"), [(3, 5), (3, 7), (3, 9), (5, 9), (5, 10), (7, 13)])
+def test_as_many_steps_as_the_exercise_says_see_the_square_and_fewer_do_not(
+    fastflow, exercises, kernel, side
 ):
-    field = fastflow.influence(shaken(fastflow, 6, kernels, ratio=3.0), 6, 21)
-    rows, columns = (field > 1e-6).nonzero().T
-    for axis in (rows, columns):
-        assert int(axis.max() - axis.min()) + 1 == side
-    assert exercises.solution("reach")(kernels) == side
+    steps = exercises.solution("steps_needed")(side, kernel)
+    for count, enough in ((steps, True), (steps - 1, False)):
+        flow = shaken(fastflow, 4, (kernel,) * count) if count else None
+        field = fastflow.influence(flow, 4, 31) > 1e-7 if flow else torch.eye(31) < 0
+        assert (int(field.any(dim=0).sum()) >= side) == enough
 
 
 def test_every_channel_is_changed_once_in_two_steps(fastflow):
-    flow = shaken(fastflow, 8, (1, 1))
-    x = random_map(1, 8, 1, 1)
+    flow = new_flow(fastflow, 8, (1, 1))
     place, changed = torch.arange(8), []
-    for part in flow.parts:
-        changed += place[part.sizes[0] :].tolist()
-        place = place[part.order]
+    for step in flow.steps:
+        changed += place[4:].tolist()
+        place = place[step.order]
     assert sorted(changed) == list(range(8))
-    assert flow(x)[0].shape == x.shape
 
 
 def test_before_training_the_flow_only_reorders_channels(fastflow):
-    x = random_map(3, 6, 4, 4)
-    z, log_det = fastflow.new_flow(6, SETTINGS)(x)
+    x, flow = random_map(3, 6, 4, 4), new_flow(fastflow, 6, (3, 1, 3, 1))
+    z, log_det = flow(x)
     assert torch.equal(z.sort(dim=1).values, x.sort(dim=1).values)
     assert torch.equal(log_det, torch.zeros(3))
-    assert torch.allclose(
-        fastflow.energies(fastflow.new_flow(6, SETTINGS), x), 0.5 * x.square().mean(dim=1)
-    )
+    assert torch.allclose(fastflow.energies(flow, x), 0.5 * x.square().mean(dim=1))
 
 
 def test_the_loss_is_the_likelihood_of_scipy(fastflow):
@@ -150,6 +168,34 @@ def test_the_loss_is_the_likelihood_of_scipy(fastflow):
     assert found == pytest.approx(-log_p.mean() / 12)
 
 
+def test_maps_are_enlarged_bilinearly_and_averaged_over_levels(fastflow):
+    fine, coarse = random_map(2, 4, 4).abs(), random_map(2, 2, 2, seed=1).abs()
+    maps = fastflow.anomaly_maps([fine, coarse], 4)
+    weights = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])  # half-pixel centres
+    large = np.stack([weights @ grid @ weights.T for grid in -np.exp(-coarse.numpy())])
+    assert np.allclose(maps, (-np.exp(-fine.numpy()) + large) / 2, atol=1e-6)
+    assert maps.min() >= -1 and maps.max() <= 0
+    assert np.allclose(fastflow.image_scores(maps), maps.reshape(2, -1).max(axis=1))
+
+
+# --- features, training, plan -------------------------------------------------------------------
+
+
+def test_extracting_in_parts_is_the_same_as_at_once(fastflow):
+    levels = [random_map(70, 3, 4, 6), random_map(70, 5, 2, 3, seed=1)]
+
+    def features(images):
+        chosen = images[:, 0, 0, 0].astype(int)
+        return [level[chosen] for level in levels]
+
+    images = np.zeros((70, 1, 1, 3), np.uint8) + np.arange(70, dtype=np.uint8)[:, None, None, None]
+    found = fastflow.extract(SimpleNamespace(features=features), images, 3)
+    for x, level in zip(found, levels, strict=True):
+        wanted = fastflow.layer_norm(fastflow.on_grid(level, 3))
+        assert x.shape[2:] == wanted.shape[2:] == (min(level.shape[2], 3), 3)
+        assert torch.allclose(x, wanted, atol=1e-6)
+
+
 def test_training_comes_close_to_the_true_density(fastflow):
     """Correlated Gaussian numbers: the loss falls towards their entropy, on fresh ones too."""
     mix = np.linalg.cholesky(np.array([[1, 0.9, 0, 0], [0.9, 1, 0, 0], [0, 0, 4, 0], [0, 0, 0, 1]]))
@@ -158,110 +204,213 @@ def test_training_comes_close_to_the_true_density(fastflow):
         torch.from_numpy(np.einsum("ij,njhw->nihw", mix, rng.normal(size=(64, 4, 6, 6)))).float()
         for _ in range(2)
     )
-    settings = SETTINGS | {"epochs": 40}
-    flow, losses = fastflow.train_flow(x, settings, torch.device("cpu"))
+    flow = new_flow(fastflow, 4, (3, 1, 3, 1))
     entropy = multivariate_normal(cov=mix @ mix.T).entropy() / 4 - 0.5 * np.log(2 * np.pi)
     with torch.no_grad():
-        start = float(fastflow.loss_of(*fastflow.new_flow(4, settings)(fresh)))
+        start = float(fastflow.loss_of(*flow(fresh)))
+        losses = torch.enable_grad()(fastflow.train_flow)(flow, x, **TRAINING | {"epochs": 40})
         end = float(fastflow.loss_of(*flow(fresh)))
     assert len(losses) == 40 and losses[-1] < losses[0]
     assert end - entropy < 0.25 * (start - entropy)
 
 
+def test_the_loss_that_is_told_is_the_mean_over_all_images(fastflow):
+    x, flow = random_map(11, 4, 3, 5), shaken(fastflow, 4, (3, 1))
+    whole = float(fastflow.loss_of(*flow(x)))
+    still = {"epochs": 3, "learning_rate": 0.0, "batch_size": 4}  # batches of 4, 4 and 3
+    assert fastflow.train_flow(flow, x, **TRAINING | still) == pytest.approx([whole] * 3, rel=1e-5)
+
+
+def test_every_update_follows_the_slope_of_its_own_batch_and_the_rate_rises_and_falls(
+    fastflow, monkeypatch
+):
+    x, flow, rates = random_map(6, 4, 3, 5), shaken(fastflow, 4, (3,)), []
+
+    class Watched(torch.optim.Adam):
+        def step(self, *arguments):
+            rates.append(self.param_groups[0]["lr"])
+            loss = fastflow.loss_of(*flow(x))
+            for p, slope in zip(
+                flow.parameters(), torch.autograd.grad(loss, list(flow.parameters())), strict=True
+            ):
+                assert torch.allclose(p.grad, slope, rtol=1e-3, atol=1e-6)
+            return super().step(*arguments)
+
+    monkeypatch.setattr(fastflow, "Adam", Watched)
+    options = {"epochs": 20, "learning_rate": 0.1, "batch_size": 6}
+    fastflow.train_flow(flow, x, **TRAINING | options)
+    highest = int(np.argmax(rates))
+    assert len(rates) == 20 and rates[highest] == pytest.approx(0.1, rel=0.05)
+    assert 0 < highest < 10 and rates[-1] < 1e-5
+
+
 def test_training_depends_on_the_seed_only_and_leaves_the_global_generator_alone(fastflow):
     x = random_map(12, 4, 4, 4)
     before = torch.get_rng_state()
-    first, second = (fastflow.train_flow(x, SETTINGS, torch.device("cpu"))[1] for _ in range(2))
-    other = fastflow.train_flow(x, SETTINGS | {"seed": 1}, torch.device("cpu"))[1]
-    assert first == second != other
+
+    def losses(seed):
+        return fastflow.train_flow(new_flow(fastflow, 4, (3, 1)), x, **TRAINING | {"seed": seed})
+
+    assert losses(0) == losses(0) != losses(1)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_few_images_get_as_many_updates_as_many(fastflow):
-    seen = []
-    x = random_map(5, 4, 3, 3)
-    settings = SETTINGS | {"epochs": 3}
-    fastflow.train_flow(
-        x, settings, torch.device("cpu"), images=20, watch=lambda flow: seen.append(flow)
+def test_the_plan_counts_what_is_held_and_grows_with_it(fastflow):
+    network = SimpleNamespace(channels=(3, 5), strides=(8, 16))
+    shapes = [(3, 16, 16), (5, 16, 16)]
+
+    def needed(images=100, tested=50, batch=8):
+        return fastflow.bytes_needed(shapes, network, images, tested, 4, batch, 256)
+
+    held = 4 * 100 * 8 * 16 * 16 + 4 * 50 * 256 * 256  # features, and maps of the tested
+    assert held < needed() < 40 * held
+    assert needed(200) - needed(100) == 2 * 4 * 100 * 8 * 16 * 16
+    assert needed(tested=100) - needed() >= 4 * 4 * 50 * 256 * 256
+    assert needed(batch=32) > needed()
+    flows = [new_flow(fastflow, c, (3, 1)) for c in (4, 6)]
+    few, many = (
+        fastflow.seconds_needed(flows, [(4, 8, 8), (6, 4, 4)], TRAINING | {"epochs": epochs}, 100)
+        for epochs in (2, 2000)
     )
-    assert len(seen) == 3
+    assert 0 < few < many
 
 
-def test_maps_are_enlarged_bilinearly_and_averaged_over_levels(fastflow):
-    fine, coarse = random_map(2, 4, 4).abs(), random_map(2, 2, 2, seed=1).abs()
-    maps = fastflow.anomaly_maps([fine, coarse], 4)
-    big = np.zeros((2, 4, 4))
-    weights = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])  # half-pixel centres
-    for n in range(2):
-        big[n] = weights @ -np.exp(-coarse[n].numpy()) @ weights.T
-    assert np.allclose(maps, (-np.exp(-fine.numpy()) + big) / 2, atol=1e-6)
-    assert maps.min() >= -1 and maps.max() <= 0
-    assert np.allclose(fastflow.image_scores(maps), maps.reshape(2, -1).max(axis=1))
-
-
-def test_the_gaussian_is_the_mahalanobis_distance_of_all_positions(fastflow):
-    normal, x = random_map(400, 3, 4, 4), random_map(2, 3, 4, 4, seed=3)
-    normal[:, 0] += 2 * normal[:, 1]  # correlated, and not round
-    vectors = normal.permute(0, 2, 3, 1).reshape(-1, 3).numpy()
-    inverse = np.linalg.inv(np.cov(vectors.T, bias=True))  # 6,400 vectors: hardly any shrinkage
-    away = x.permute(0, 2, 3, 1).numpy() - vectors.mean(axis=0)
-    expected = np.einsum("nhwc,cd,nhwd->nhw", away, inverse, away) / 6
-    assert np.allclose(fastflow.gaussian_energies(normal, x), expected, rtol=0.03)
+def test_darker_cells_are_the_same_cells_with_smaller_values(fastflow):
+    images = np.array([0, 10, 255], np.uint8).reshape(1, 1, 3, 1)
+    dark = fastflow.darker(images, 0.7)
+    assert dark.dtype == np.uint8 and dark.ravel().tolist() == [0, 7, 178]
 
 
 # --- the exercises ------------------------------------------------------------------------------
 
-NAMES = ("map_value", "reach", "couple")
+NAMES = ("steps_needed", "one_energy", "missing")
 
 
-def map_by_loop(z):
-    value = np.zeros(z.shape[1:])
-    for channel in z:
-        value += channel * channel / (2 * len(z))
-    return -1 / np.exp(value)
-
-
-def reach_by_trying(kernels):
-    line = np.zeros(101)
-    line[50] = 1
-    for kernel in kernels:
+def steps_by_trying(side, kernel):
+    line, steps = np.zeros(401), 0
+    line[200] = 1
+    while (line > 0).sum() < side:
         for _ in range(2):
-            line = np.convolve(line, np.ones(kernel), mode="same")
-    return int((line > 0).sum())
+            line = np.convolve(line > 0, np.ones(kernel), mode="same")
+        steps += 1
+    return steps
 
 
-def couple(*, keep=True, bounded=True, shifted=True, counted="sum"):
-    def answer(x, subnet, clamp):
-        half = len(x) // 2
-        a, shift = subnet(x[:half])[:half], subnet(x[:half])[half:]
-        log_scale = clamp * np.tanh(a) if bounded else a
-        with np.errstate(over="ignore"):
-            changed = x[half:] * np.exp(log_scale) + (shift if shifted else 0)
-        log_det = {"sum": log_scale.sum(), "mean": log_scale.mean(), "minus": -log_scale.sum()}
-        kept = x[:half] if keep else x[:half] * 2
-        return np.concatenate([kept, changed]), log_det[counted]
-
-    return answer
+def energy_by_logaddexp(levels):
+    return np.log(len(levels)) - np.logaddexp.reduce(-levels, axis=0)
 
 
-OTHERS = {"map_value": map_by_loop, "reach": reach_by_trying, "couple": couple()}
+def jacobian(flow, x, step=1e-5):
+    columns = []
+    for i in np.ndindex(x.shape):
+        more, less = x.copy(), x.copy()
+        more[i] += step
+        less[i] -= step
+        columns.append((flow(more)[0] - flow(less)[0]).ravel() / (2 * step))
+    return np.stack(columns, axis=1)
+
+
+def missing_by_singular_values(flow, x):
+    return np.log(np.linalg.svd(jacobian(flow, x), compute_uv=False)).sum() - flow(x)[1]
+
+
+OTHERS = {
+    "steps_needed": steps_by_trying,
+    "one_energy": energy_by_logaddexp,
+    "missing": missing_by_singular_values,
+}
+
+
+def true_log_det(flow, x):
+    return np.linalg.slogdet(jacobian(flow, x))[1]
+
+
+def by_determinant(flow, x):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(np.linalg.det(jacobian(flow, x))) - flow(x)[1]
+
+
+def by_its_size(flow, x):
+    with np.errstate(divide="ignore"):
+        return np.log(np.abs(np.linalg.det(jacobian(flow, x)))) - flow(x)[1]
+
+
+def by_diagonal(flow, x):
+    with np.errstate(divide="ignore"):
+        return np.log(np.abs(np.diag(jacobian(flow, x)))).sum() - flow(x)[1]
+
+
+def naive(levels):
+    with np.errstate(divide="ignore"):
+        return -np.log(np.exp(-levels).mean(axis=0))
+
+
 WRONG = [
-    ("map_value", lambda z: -np.exp(-0.5 * (z**2).sum(axis=0)), "same channels twice"),
-    ("map_value", lambda z: np.exp(-0.5 * (z**2).mean(axis=0)), "most normal value"),
-    ("map_value", lambda z: -np.exp(-0.5 * z.mean(axis=0)), "the sign of z"),
-    ("map_value", lambda z: -np.exp(-(z**2).mean(axis=0)), "has energy 2"),
-    ("map_value", lambda z: -np.exp(-0.5 * (z**2).mean()), "expected shape (4, 5)"),
-    ("reach", lambda kernels: 1 + sum(k - 1 for k in kernels), "two convolutions"),
-    ("reach", lambda kernels: 1 + 4 * (max(kernels) > 1), "every step adds"),
-    ("reach", lambda kernels: sum(2 * k - 1 for k in kernels), "only their own position"),
-    ("reach", lambda kernels: 1 + 4 * sum(k > 1 for k in kernels), "twice as far"),
-    ("couple", couple(keep=False), "must stay as it is"),
-    ("couple", couple(shifted=False), "only the shift is added"),
-    ("couple", couple(bounded=False), "clamp * tanh(a)"),
-    ("couple", couple(counted="minus"), "log|det J| ="),
-    ("couple", couple(counted="mean"), "log|det J| ="),
+    ("steps_needed", lambda s, k: -(-(s - 1) // (k - 1)), "two convolutions"),
+    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)), "5 is not enough for 6"),
+    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)) + 1, "one position sees itself"),
+    ("steps_needed", lambda s, k: -(-(s - 1) // 4), "a kernel of 5"),
+    ("steps_needed", lambda s, k: (s - 1) / (2 * (k - 1)), "expected whole values"),
+    ("steps_needed", lambda s, k: max(1, -(-(s - 1) // (2 * (k - 1)))), "one position sees"),
+    ("one_energy", lambda e: e.mean(axis=0), "energies 10 and 0"),
+    ("one_energy", lambda e: e.min(axis=0), "expected 0.693102, got 0"),
+    ("one_energy", naive, "energies above 1000"),
+    ("one_energy", lambda e: -np.log(np.exp(-e).sum(axis=0)), "all alike"),
+    ("one_energy", lambda e: np.log(np.exp(-e).mean(axis=0)), "all alike"),
+    ("one_energy", lambda e: energy_by_logaddexp(e.T), "expected shape (4, 5)"),
+    ("missing", true_log_det, "honest gain of 2"),
+    ("missing", lambda flow, x: flow(x)[1] - true_log_det(flow, x), "gains not counted"),
+    ("missing", by_determinant, "channels reordered"),
+    ("missing", by_its_size, "150 gains"),
+    ("missing", by_diagonal, "channels reordered: got -inf"),
+    (
+        "missing",
+        lambda flow, x: np.linalg.slogdet(jacobian(flow, 0 * x + 1))[1] - flow(x)[1],
+        "2.5 too much",
+    ),
 ]
+EQUIVALENT = {}
+EQUIVALENT_DEFINITIONS = {
+    "extract": "tested above",
+    "train_flow": "tested above",
+    "bytes_needed": "tested above",
+    "seconds_needed": "tested above",
+    "darker": "tested above",
+    "new_flow": "calls Flow with the notebook's settings",
+    "held_loss": "calls loss_of for the notebook's features",
+    "pixel_auroc": "calls metrics.pixel_auroc for the notebook's masks",
+    "influence": "only demonstrates how far a flow sees",
+    "shaken": "any random parameters will do",
+}
 
 
 class TestExercises(ExerciseTests):
     path, names, others, wrong = PATH, NAMES, OTHERS, WRONG
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            lambda e: np.median(e, axis=0),
+            lambda e: e.max(axis=0),
+            lambda e: np.exp(-e).mean(axis=0),
+            lambda e: e.min(axis=0) + np.log(2),
+            lambda e: -np.log(np.median(np.exp(-e), axis=0)),
+            lambda e: e.min(axis=0) - np.log(np.exp(e.min() - e).mean(axis=0)),
+        ],
+    )
+    def test_no_other_mean_of_energies_passes(self, exercises, answer):
+        assert exercises.verdict("one_energy", answer).startswith("[!]")
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            lambda flow, x: np.log(np.abs(jacobian(flow, x)).sum()) - flow(x)[1],
+            lambda flow, x: np.linalg.slogdet(2 * jacobian(flow, x))[1] - flow(x)[1],
+            lambda flow, x: np.linalg.slogdet(jacobian(flow, x))[1] + flow(x)[1],
+            lambda flow, x: true_log_det(flow, x) / x.size - flow(x)[1],
+            lambda flow, x: np.linalg.slogdet(jacobian(flow, x))[0] - flow(x)[1],
+            lambda flow, x: 0.0,
+        ],
+    )
+    def test_no_other_number_is_the_missing_log_determinant(self, exercises, answer):
+        assert exercises.verdict("missing", answer).startswith("[!]")
