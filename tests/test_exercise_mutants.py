@@ -15,17 +15,22 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*/*.ipynb"))
 #: Whose lists are still to be written. One that needs no exception any more must leave.
 UNLISTED = {
+    "distribution_map/cflow",
+    "distribution_map/cs_flow",
+    "distribution_map/fastflow",
+    "memory_bank/spade",
+}
+UNLISTED_DEFINITIONS = {
     "classical/histogram_otsu",
     "distribution_map/cflow",
+    "distribution_map/cs_flow",
     "distribution_map/differnet",
     "distribution_map/fastflow",
     "distribution_map/gaussian_ad",
     "distribution_map/normalizing_flows",
-    "memory_bank/padim",
     "memory_bank/patchcore",
     "memory_bank/spade",
 }
-UNLISTED_DEFINITIONS = {*UNLISTED, "distribution_map/cs_flow"}
 
 
 def method(path: Path) -> str:
