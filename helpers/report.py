@@ -31,7 +31,7 @@ import torch
 from helpers.data import ImageSet
 from helpers.metrics import Difference, Result
 from helpers.names import did_you_mean
-from helpers.workload import plan
+from helpers.workload import COME_WITH_PIP, plan
 
 LABELS = {
     "image_auroc": "image AUROC",
@@ -45,7 +45,6 @@ LABELS = {
 OTHER_SETTINGS = "no expectation for these settings"
 OTHER_VERSION = "no expectation for this version"
 NO_BAND = "no band yet: make bands"
-COME_WITH_PIP = ("elpv", "textile", "textures")  # nobody's own images: no table of scores
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import psutil
 
-_OWN = ("elpv", "textile", "textures")  # the book's own data prints the same on every machine
+# The book's own data: it prints the same on every machine, and nobody needs its table of scores.
+COME_WITH_PIP = ("elpv", "textile", "textures")
 _LIMITS = (  # limit, use, statistics of a container and what of it is given back: cgroup 2 and 1
     "memory.max memory.current memory.stat inactive_file",
     "memory/memory.limit_in_bytes memory/memory.usage_in_bytes memory/memory.stat "
@@ -49,7 +50,7 @@ def plan(*, memory: float, seconds: float = 0, images: int, dataset: str, advice
         ValueError: if `memory` exceeds what is available, with both numbers and the advice.
     """
     check(memory=memory, images=images, advice=advice)
-    if dataset not in _OWN:
+    if dataset not in COME_WITH_PIP:
         time = f" and {_time(seconds)}" if seconds else ""
         print(f"about {_size(memory)} of memory{time} for {images:,} images")
 
