@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import records
 import run
 import stored
 from forked import execute
@@ -78,7 +79,7 @@ def scores(folder: Path) -> list[dict[str, str]]:
 def quickest() -> Path:
     """The notebook with a backbone whose stored run took least time."""
     paths = [path for path in PATHS if "backbones" in path.read_text(encoding="utf-8")]
-    return min(paths, key=lambda p: stored.pieces(stored.read(p), "report")[0]["seconds"])
+    return min(paths, key=lambda p: records.report(records.pieces(p))["seconds"])
 
 
 @pytest.fixture(params=PATHS, ids=method_id)
@@ -121,7 +122,7 @@ def test_with_masks_every_metric_is_there_in_a_real_kernel(tmp_path):
     settings = own(path, write_plates(tmp_path))
     executed = run.execute(path, settings=settings, cwd=tmp_path)
     assert [fault for fault in stored.faults(executed) if "stderr" in fault] == []
-    (record,) = stored.pieces(executed, "report")
+    record = records.report(records.pieces(executed))
     assert set(record["metrics"]) == IMAGE_METRICS | PIXEL_METRICS
     assert record["default"] is False
     rows = scores(tmp_path)
