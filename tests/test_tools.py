@@ -1,7 +1,7 @@
 """The tools for notebooks and notebook_loader.py: what they store, refuse, measure and load."""
 
 import base64
-import hashlib
+import textwrap
 from pathlib import Path
 
 import bands
@@ -92,7 +92,7 @@ def change(path: Path, old: str, new: str) -> None:
 
 def test_other_code_with_the_same_numbers_gets_a_new_stamp_in_both_files(banded):
     before = stored.expectation(banded)
-    change(banded, "import json", "import json  # a remark")
+    change(banded, "import json", "import json\n\nunused = 1")
     notebook = stored.read(banded)
     assert stored.stamp(notebook) == before["version"] != stored.version(notebook)
     run.store(banded, execute=without_kernel)
@@ -146,17 +146,39 @@ def touch(path: Path) -> None:
 
 def test_the_version_is_that_of_the_code_without_set_up_stamp_and_prose():
     notebook = small_notebook()
-    sources = [cell.source for _, cell in stored.code_cells(notebook)][1:]
-    assert START in sources[1]
-    version = hashlib.sha256("\n\n".join(sources).encode()).hexdigest()[:8]
-    assert stored.version(notebook) == version
+    version = stored.version(notebook)
     stored.set_stamp(notebook, "0123abcd")
     assert stored.stamp(notebook) == "0123abcd"
     notebook.cells[0].source = "# 다른 제목"
     notebook.cells[2].source = "import os"
     assert stored.version(notebook) == version
-    notebook.cells[-1].source += "  # a remark"
+    notebook.cells[-1].source += "\nmore = 1"
     assert stored.version(notebook) != version
+
+
+def test_what_only_checks_changes_no_version_and_what_computes_does():
+    code = """
+        {imports}
+        def distance(a, b):
+            return abs(a - b){computes}
+
+        def check_distance():
+            assert distance(1, 3) == 2{checks}
+
+        check_distance()  # {remark}
+    """
+    exercise = ["def stub(x):\n    {stub}", "exercises.check('1', stub)  # {remark}\ncase = 1"]
+
+    def version(**parts):
+        parts = dict.fromkeys(("imports", "computes", "checks", "remark", "stub"), "") | parts
+        cells = [textwrap.dedent(code.format(**parts)), *(c.format(**parts) for c in exercise)]
+        return stored.version(new_notebook(cells=[new_code_cell(c) for c in ("", START, *cells)]))
+
+    plain = version(stub="...")
+    assert plain == version(
+        imports="import scipy", checks=" and distance(2, 2) == 0", remark="why", stub="return x"
+    )
+    assert plain != version(computes=" + 1", stub="...")
 
 
 def test_a_call_over_several_lines_has_a_stamp_too():
