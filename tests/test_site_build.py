@@ -38,6 +38,15 @@ def run_build(
     )
 
 
+def icons_missing(html: str) -> set[str]:
+    """Return the theme's icons on a page that `icons.css` does not draw."""
+    css = (ROOT / "book" / "_static" / "icons.css").read_text(encoding="utf-8")
+    used = re.findall(r'class="([^"]*\bfa[bs]\b[^"]*|[^"]*\bfa-solid\b[^"]*)"', html)
+    names = {name for classes in used for name in classes.split() if name.startswith("fa-")}
+    drawn = set(re.findall(r"\.(fa-[\w-]+)", css)) | {"fa-github"}  # .fab stands for all brands
+    return names - drawn
+
+
 def pages(site: Path, language: str) -> dict[str, str]:
     """Return the language's pages, name -> HTML, without Sphinx's own."""
     root = site / language
@@ -160,6 +169,11 @@ class TestTheBuiltBook:
             assert words <= {name for entry in entries for name in entry["names"]}
             homes = {entry["home"][0] for entry in entries if "home" in entry}
             assert homes <= set(index) and "book/guide/thresholds" in homes
+
+    def test_every_icon_of_the_theme_is_drawn(self, site: Path) -> None:
+        for language in LANGUAGES:
+            for name, html in pages(site, language).items():
+                assert icons_missing(html) == set(), name
 
     def test_formulas_come_with_their_licence_and_without_a_network(self, site: Path) -> None:
         for language in LANGUAGES:
@@ -285,6 +299,7 @@ class TestTheMachinery:
         prefix = "https://colab.research.google.com/github/someone/some-book/blob/main/"
         assert set(colab) == {f"{prefix}{name}.ipynb"}
         assert (root / colab[0].removeprefix(prefix)).exists()
+        assert "fa-github" in html and "fa-pencil-alt" in html and icons_missing(html) == set()
         review = (root / "_build/site/en/book/index.html").read_text(encoding="utf-8")
         assert 'href="https://github.com/someone/some-book"' in review
 
