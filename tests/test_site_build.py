@@ -351,9 +351,10 @@ def test_icons_leave_the_theme_and_nothing_else_does() -> None:
 
 
 def test_images_are_lazy_from_the_second_on_and_know_their_size(tmp_path: Path) -> None:
-    (tmp_path / "a b.png").write_bytes(base64.b64decode(sample_book.PIXEL))
+    picture = tmp_path / "somewhere.png"
+    picture.write_bytes(base64.b64decode(sample_book.PIXEL))
     body = '<img src="a%20b.png" /><img alt="x" src="a%20b.png"/><img loading="eager" src="c.png">'
-    assert page_weight.lazily(body, tmp_path) == (
+    assert page_weight.lazily(body, {"a b.png": picture}) == (
         '<img src="a%20b.png" width="1" height="1" decoding="async"/>'
         '<img alt="x" src="a%20b.png" width="1" height="1" loading="lazy" decoding="async"/>'
         '<img loading="eager" src="c.png">'

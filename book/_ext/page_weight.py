@@ -33,16 +33,22 @@ def size(path: Path) -> str:
     return f' width="{width}" height="{height}"' if width > 0 and height > 0 else ""
 
 
-def lazily(body: str, folder: Path) -> str:
-    """Return a page's text whose images load when they are needed, from the second on."""
+def lazily(body: str, sources: dict[str, Path]) -> str:
+    """Return a page's text whose images load when they are needed, from the second on.
+
+    Args:
+        body: the page's text.
+        sources: where the images come from, by the last part of their address.
+    """
     first = True
 
     def change(match: re.Match[str]) -> str:
         nonlocal first
         attributes = match[1].removesuffix("/").rstrip()
         source = re.search(r'\bsrc="([^"]*)"', attributes)
-        if source and not re.search(r"\b(?:width|height)[=:]", attributes):
-            attributes += size(folder / unquote(source[1]))
+        path = sources.get(unquote(source[1]).rpartition("/")[2]) if source else None
+        if path and not re.search(r"\bwidth=|\bheight[=:]", attributes):
+            attributes += size(path)
         late, first = ("" if first else ' loading="lazy"'), False
         return f'<img{attributes}{late} decoding="async"/>'
 
@@ -57,8 +63,10 @@ def lighten(
     if 'class="math' not in body and "script_files" in context:
         context["script_files"] = [a for a in context["script_files"] if not is_mathjax(a)]
     if body:
-        folder = Path(app.outdir) / Path(pagename).parent
-        context["body"] = lazily(body, folder)
+        # the pages' images are copied last, so they are measured where they come from
+        images = getattr(app.builder, "images", {})
+        sources = {name: Path(app.srcdir, source) for source, name in images.items()}
+        context["body"] = lazily(body, sources)
 
 
 def without_icons(css: str) -> str:
