@@ -22,6 +22,10 @@ SEARCHED = (
 )
 
 
+#: A term that a page explains is a link to it.
+LINK = re.compile(r"\{(?:doc|ref)\}`([^<`]+?) <[^>`]+>`")
+
+
 @dataclass(frozen=True)
 class Term:
     """One row of the glossary."""
@@ -36,6 +40,7 @@ def rows(language: str) -> list[Term]:
     """Every row of every table of the glossary, in order."""
     found = []
     for line in glossary(language).splitlines():
+        line = LINK.sub(r"\1", line)
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if not line.startswith("|") or len(cells) != 4 or set(cells[0]) <= {"-"}:
             continue
