@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import json
 import os
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 import registry
 from constants import LANGUAGES
-from directives import compare, drawing, field_map, quiz
+from directives import compare, drawing, field_map, leaderboard, quiz
 from directives import words as book_words
 from sphinx.testing.util import SphinxTestApp
 
@@ -304,9 +306,21 @@ def pages(tmp_path_factory):
         for name in ("index", "book/memory_bank/new"):
             html = (Path(app.outdir) / f"{name}.html").read_text(encoding="utf-8")
             found[language, name] = html
+        for path in Path(app.outdir).rglob("*.csv"):
+            assert path.relative_to(app.outdir).as_posix() in found[language, "index"], "no link"
+            found[language, path.name] = path.read_text(encoding="utf-8-sig")
         assert not list(Path(app.outdir).rglob("half*"))
         app.cleanup()
     return found
+
+
+@pytest.fixture
+def files(pages):
+    """The tables that the English pages offer as files: their rows by name."""
+    return {
+        name: list(csv.DictReader(io.StringIO(pages["en", f"{name}.csv"])))
+        for name in ("claims", "leaderboard")
+    }
 
 
 @pytest.fixture
@@ -380,17 +394,40 @@ def test_the_other_measured_values_stand_in_their_experiments(review):
 
 def test_a_claim_shows_the_verdict_that_the_seeds_agree_on(review):
     text = words(part(review, "book-claims"))
-    assert "It is better. Verdict reproduced 5 of 5 seeds" in text
+    assert "It is better. # Source: Table 2 reproduced 5 of 5 seeds" in text
     assert "−0.003 [−0.010, 0.004] rule: above −0.02" in text
-    assert "It is faster. Verdict no record" in text
-    assert "It is smaller. Verdict undecided 4 of 5 seeds" in text
+    assert "It is faster. # Source: Table 3 no record" in text
+    assert "It is smaller. # Source: Table 4 undecided 4 of 5 seeds" in text
     assert "rule: above −0.005" in text
-    assert "It is steadier. Verdict not tested Difference [95 % interval] –" in text
+    assert "It is steadier. # Source: Table 5 not tested –" in text
 
 
-def test_all_claims_are_counted_by_verdict(index):
+def test_all_claims_are_counted_by_family_and_verdict(index):
     text = words(part(index, "book-claims"))
-    assert "4 claims: reproduced 1, undecided 1, not tested 1, no record 1." in text
+    assert "\n Family reproduced undecided not tested no record Total \n" in text
+    assert "\n Memory bank 1 1 1 1 4 \n Total 1 1 1 1 4 \n" in text
+
+
+def test_a_claim_has_an_address_and_can_be_chosen_by_verdict_and_family(index):
+    shown = part(index, "book-claims")
+    anchor = "claim-memory-bank-new-better"
+    row = re.search(rf'<tr class="([^"]*)" id="{anchor}">', shown)
+    assert row, "the claim has no address"
+    assert f'href="#{anchor}"' in shown
+    offered = re.findall(r'<option value="([^"]+)">', shown)
+    assert set(row[1].split()) & set(offered) == {"verdict-reproduced", "family-memory-bank"}
+    assert re.search(r'<form class="book-filter"[^>]* hidden>', shown), "it needs the script"
+
+
+def test_all_claims_can_be_had_as_a_file_with_numbers_in_full(files):
+    rows = files["claims"]
+    better = next(row for row in rows if row["id"] == "memory_bank/new/better")
+    assert better["verdict"] == "reproduced" and better["claim"] == "It is better."
+    assert (better["seeds_reproduced"], better["seeds"]) == ("5", "5")
+    given = [better[key] for key in ("difference", "low", "high", "above")]
+    assert given == ["-0.003", "-0.01", "0.004", "-0.02"]
+    faster = next(row for row in rows if row["id"] == "memory_bank/new/faster")
+    assert faster["difference"] == ""
 
 
 def test_a_verdict_that_no_notebook_gives_is_an_error_of_the_page(tmp_path):
@@ -406,8 +443,9 @@ def test_a_verdict_that_no_notebook_gives_is_an_error_of_the_page(tmp_path):
     [
         (0.957, (0.94, 0.974), ("0.957", "[0.940, 0.974]")),
         (0.00032, (0.00011, 0.00054), ("0.00032", "[0.00011, 0.00054]")),
+        (0.00031, (-0.0041, 0.0047), ("0.0003", "[−0.0041, 0.0047]")),
         (0.5, (0.5, 0.5), ("0.500", "[0.500, 0.500]")),
-        (-0.006, (-0.015, -0.0001), ("−0.006", "[−0.015, 0.000]")),
+        (-0.006, (-0.03, -0.0001), ("−0.006", "[−0.030, 0.000]")),
         (0.5, None, ("0.500", "")),
         (None, (0.1, 0.2), ("–", "")),
     ],
@@ -431,6 +469,39 @@ def test_baselines_stand_in_their_place_without_a_rank(index):
     order = [next(i for i, row in enumerate(rows) if name in row) for name in names]
     assert order == sorted(order)
     assert not any(re.match(r" \d ", row) for row in rows if re.search("mean grey|weights", row))
+
+
+def test_both_definitions_of_aupro_have_a_column(index):
+    text = words(part(index, "book-leaderboard"))
+    heads = "image AUROC pixel AUROC AUPRO, all images AUPRO, anomalous images only"
+    assert text.count(heads) == 2, "one table for each fingerprint"
+
+
+def test_the_leaderboard_draws_every_value_on_one_axis_that_begins_below_all_of_them():
+    method = type("Method", (), {})()
+    lines = [
+        leaderboard.Line("method", "A", 0.9, (0.8, 1.0), {}, method),
+        leaderboard.Line("random weights", "R", 0.294, None, {}),
+    ]
+    drawn = leaderboard.whiskers(lines, "described", "chance")
+    ticks = re.findall(r'class="at" style="left:([\d.]+)%">([\d.]+)<', drawn)
+    assert [float(value) for _, value in ticks] == [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    place = {float(value): float(left) for left, value in ticks}
+    dots = [float(left) for left in re.findall(r'class="dot" style="left:([\d.]+)%"', drawn)]
+    assert dots[0] == pytest.approx(place[0.9], abs=0.1)
+    assert place[0.2] < dots[1] < place[0.3], "0.294 is drawn where it is, not at chance"
+    (span,) = re.findall(r'class="span" style="left:([\d.]+)%;width:([\d.]+)%"', drawn)
+    assert float(span[0]) == pytest.approx(place[0.8], abs=0.1)
+    assert float(span[0]) + float(span[1]) == pytest.approx(place[1.0], abs=0.1)
+
+
+def test_the_leaderboard_can_be_had_as_a_file(files):
+    rows = files["leaderboard"]
+    ranks = [(row["rank"], row["name"]) for row in rows if row["fingerprint"] == "aaaaaaaaaaaa"]
+    assert ranks[:2] == [("1", "Other"), ("2", "New")]
+    assert {row["kind"] for row in rows} == {"method", "random weights", "baseline"}
+    new = next(row for row in rows if row["name"] == "New")
+    assert (new["image_auroc"], new["pixel_auroc"], new["aupro"]) == ("0.957", "0.9", "")
 
 
 def test_what_is_not_written_is_not_ranked(index):

@@ -14,8 +14,4 @@
   if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
-  // What scrolls sideways must be reachable by keyboard.
-  for (const box of document.querySelectorAll(".pst-scrollable-table-container, div.math, pre")) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-  }
 })();

@@ -1,8 +1,10 @@
 """What the directives share: reading registry and records, and links to methods."""
 
+import csv
 import hashlib
+import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,19 @@ class BookDirective(SphinxDirective):
         if figure.width:
             out["width"] = f"{figure.width}px"
         return out
+
+    def table_file(self, name: str, rows: Iterable[Sequence[object]]) -> nodes.paragraph:
+        """A link to a table as CSV, which is made in the build; `rows` begin with the heading."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        path = Path(self.env.doctreedir) / "tables" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.getvalue(), encoding="utf-8-sig")  # utf-8-sig: for Excel
+        target = "/" + os.path.relpath(path, self.env.srcdir).replace(os.sep, "/")
+        link = addnodes.download_reference(
+            "", "", inline(self.say("csv")), reftarget=target, refdoc=self.env.docname
+        )
+        return nodes.paragraph("", "", link, classes=["book-download"])
 
     def costs(self) -> dict[str, dict[str, Any]]:
         """Measured cost of the notebooks."""

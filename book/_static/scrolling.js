@@ -1,0 +1,36 @@
+/* What is wider than the page scrolls in its own box. The box shows on which side there is more, and
+   only then it is a stop of the Tab key. */
+(() => {
+  "use strict";
+  const article = document.querySelector("article.bd-article");
+  if (!article) return;
+  const BOXES = ".pst-scrollable-table-container, div.math, pre, mjx-container, .book-wide";
+
+  const mark = (box) => {
+    const hidden = box.scrollWidth - box.clientWidth;
+    const scrolls = hidden > 1 && getComputedStyle(box).overflowX !== "visible";
+    box.classList.toggle("book-more-left", scrolls && box.scrollLeft > 1);
+    box.classList.toggle("book-more-right", scrolls && box.scrollLeft < hidden - 1);
+    if (scrolls) box.tabIndex = 0;
+    else box.removeAttribute("tabindex"); // MathJax makes every formula a stop
+  };
+  let waits = false;
+  let formulas = null;
+  const markAll = () => {
+    waits = false;
+    for (const box of article.querySelectorAll(BOXES)) mark(box);
+    const set = window.MathJax?.startup?.promise;
+    if (set && set !== formulas) (formulas = set).then(later);
+  };
+  const later = () => {
+    if (!waits) requestAnimationFrame(markAll);
+    waits = true;
+  };
+  // Formulas that are set, parts that open and a window that changes all change the article's size.
+  new ResizeObserver(later).observe(article);
+  addEventListener("resize", later);
+  addEventListener("load", later);
+  article.addEventListener("toggle", later, true);
+  article.addEventListener("scroll", (event) => mark(event.target), { capture: true, passive: true });
+  markAll();
+})();
