@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import itertools
@@ -176,6 +177,13 @@ PAGE = f"""# Title
 ```
 ```{{claims-table}} memory_bank/new
 ```
+```{{stored-figure}} memory_bank/new scores 2
+What the $x$ shows.
+```
+```{{stored-figure}} memory_bank/new scores
+:credit: none
+Computed.
+```
 ```{{quiz}}
 {QUIZ}```
 """
@@ -210,12 +218,24 @@ notebooks/autoencoder/alone
 """
 
 
+#: Stand for two figures; whoever only passes them on need not read them.
+PICTURES = [base64.b64encode(text).decode() for text in (b"first picture", b"second picture")]
+
+
 def store(root: Path, name: str, pieces: list[dict]) -> None:
-    """A notebook that holds nothing but records."""
+    """A notebook that holds nothing but records and, in the section "scores", two figures."""
     outputs = [{"output_type": "display_data", "metadata": {"book": piece}} for piece in pieces]
+    shown = [
+        {"output_type": "display_data", "metadata": {}, "data": {"image/png": picture}}
+        for picture in PICTURES
+    ]
     path = root / "notebooks" / f"{name}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
-    cells = [{"cell_type": "code", "outputs": outputs}]
+    alt = {"section": "scores", "alt-ko": "두 점", "alt-en": "Two dots"}
+    cells = [
+        {"cell_type": "code", "outputs": outputs},
+        {"cell_type": "code", "metadata": alt, "outputs": shown},
+    ]
     path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
 
 
@@ -239,7 +259,7 @@ def lay_out(root: Path) -> Path:
         "conf.py": "",
     }
     for name in ("memory_bank/new", "autoencoder/other", "autoencoder/alone"):
-        files[f"notebooks/{name}.md"] = "# Notebook\n"
+        files[f"notebooks/{name}.md"] = f"({name.replace('/', '-')}-nb-scores)=\n# Notebook\n"
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -306,6 +326,8 @@ def pages(tmp_path_factory):
         for name in ("index", "book/memory_bank/new"):
             html = (Path(app.outdir) / f"{name}.html").read_text(encoding="utf-8")
             found[language, name] = html
+        for path in (Path(app.outdir) / "_images").iterdir():
+            found[language, path.name] = path.read_bytes()
         for path in Path(app.outdir).rglob("*.csv"):
             assert path.relative_to(app.outdir).as_posix() in found[language, "index"], "no link"
             found[language, path.name] = path.read_text(encoding="utf-8-sig")
@@ -452,6 +474,39 @@ def test_a_verdict_that_no_notebook_gives_is_an_error_of_the_page(tmp_path):
 )
 def test_a_narrow_interval_gets_the_digits_it_needs(value, pair, shown):
     assert drawing.interval(value, pair) == shown
+
+
+def test_a_stored_figure_is_taken_from_the_notebook_with_text_origin_and_credit(pages):
+    for language, alt, said in (("en", "Two dots", "Images"), ("ko", "두 점", "이미지")):
+        figures = re.findall(
+            r"<figure.*?</figure>", pages[language, "book/memory_bank/new"], re.DOTALL
+        )
+        assert len(figures) == 2
+        shown = [re.search(r'alt="([^"]*)"[^>]*src="[^"]*/([^/"]+)"', each) for each in figures]
+        assert [each and each[1] for each in shown] == [alt, alt]
+        assert pages[language, shown[0][2]] == b"second picture", "the one that was asked for"
+        assert pages[language, shown[1][2]] == b"first picture"
+        assert 'href="../../notebooks/memory_bank/new.html#memory-bank-new-nb-scores"' in figures[0]
+        assert f"{said}: ELPV" in words(figures[0]) and "by-nc-sa" in figures[0]
+        assert "ELPV" not in figures[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("memory_bank/new scores 3", "has 2 figures in section 'scores', number '3'"),
+        ("memory_bank/new nowhere", "has 0 figures in section 'nowhere'"),
+        ("memory_bank/nothing scores", "nothing.ipynb: the notebook does not exist"),
+        ("memory_bank/new scores\n:credit: me", "must be one of"),
+    ],
+)
+def test_a_figure_that_does_not_exist_is_an_error_of_the_page(tmp_path, arguments, message):
+    root = lay_out(tmp_path)
+    (root / "index.md").write_text(INDEX + f"```{{stored-figure}} {arguments}\n```\n", "utf-8")
+    app = build(root)
+    warned = app.warning.getvalue()
+    app.cleanup()
+    assert message in warned or message.replace("must be one of", "choose from") in warned
 
 
 def test_only_equal_fingerprints_are_ranked(index):

@@ -75,7 +75,7 @@ def test_the_cells_carry_their_columns_heading_but_the_first_one(html):
 
 
 def test_a_formula_in_a_heading_is_a_label_without_tex(html):
-    assert 'data-label="r=1 %"' in tables(html)[1]
+    assert 'data-label="r=1\N{NO-BREAK SPACE}%"' in tables(html)[1]
 
 
 def test_only_what_does_not_fit_is_stacked(html):

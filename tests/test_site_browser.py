@@ -261,12 +261,12 @@ def cut(window: Reader) -> list[str]:
 def test_a_formula_that_does_not_fit_fades_where_there_is_more(base, reader) -> None:
     window = reader(viewport=PHONE)
     window.open(f"{base}/en/book/distribution_map/cflow.html")
-    box = window.page.locator("div.math.book-more-right").first
+    box = window.page.locator("div.math mjx-container.book-more-right").first
     assert "book-more-left" not in box.get_attribute("class")
     assert "linear-gradient" in box.evaluate("each => getComputedStyle(each).maskImage")
     box.focus()
     box.evaluate("each => { each.scrollLeft = each.scrollWidth }")
-    window.page.wait_for_selector("div.math.book-more-left:not(.book-more-right)")
+    window.page.wait_for_selector("mjx-container.book-more-left:not(.book-more-right)")
 
 
 @pytest.mark.parametrize("name", ["guide/data", "guide/glossary", "memory_bank/patchcore"])

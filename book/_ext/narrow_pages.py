@@ -78,7 +78,7 @@ def label(cell: nodes.Element) -> str:
         for part in cell.findall(lambda n: isinstance(n, nodes.math | nodes.Text))
         if isinstance(part, nodes.math) or not isinstance(part.parent, nodes.math)
     ]
-    return " ".join("".join(parts).split())
+    return " ".join("".join(parts).split()).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 class NarrowTables(SphinxPostTransform):

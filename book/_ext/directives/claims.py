@@ -140,7 +140,7 @@ class ClaimsTable(BookDirective):
         """One claim with its source and link, its verdict, the measured difference and the rule."""
         claim, piece, verdict = judged.claim, judged.piece, judged.verdict
         link = html(
-            f' <a class="book-anchor" href="#{judged.anchor}" '
+            f'&nbsp;<a class="book-anchor" href="#{judged.anchor}" '
             f'title="{escape(self.say("link to claim"))}" '
             f'aria-label="{escape(self.say("link to claim"))}">#</a>'
         )
