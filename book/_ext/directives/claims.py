@@ -145,7 +145,8 @@ class ClaimsTable(BookDirective):
             f'aria-label="{escape(self.say("link to claim"))}">#</a>'
         )
         source = self.say("source of claim", claim.source[self.language])
-        text = [nodes.Text(claim.text[self.language]), link, inline(source, "book-source")]
+        text = [nodes.Text(claim.text[self.language]), link]
+        text += [nodes.Text(" "), inline(source, "book-source")]
         label: list[nodes.Node] = [badge(self.say(verdict), VERDICTS[verdict])]
         shown: list[nodes.Node] = [nodes.Text("–")]
         if piece and (difference := piece["difference"]):
