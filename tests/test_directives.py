@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
 import itertools
 import json
 import os
@@ -15,7 +12,7 @@ from pathlib import Path
 import pytest
 import registry
 from constants import LANGUAGES
-from directives import compare, drawing, field_map, leaderboard, quiz
+from directives import compare, drawing, field_map, quiz
 from directives import words as book_words
 from sphinx.testing.util import SphinxTestApp
 
@@ -177,13 +174,6 @@ PAGE = f"""# Title
 ```
 ```{{claims-table}} memory_bank/new
 ```
-```{{stored-figure}} memory_bank/new scores 2
-What the $x$ shows.
-```
-```{{stored-figure}} memory_bank/new scores
-:credit: none
-Computed.
-```
 ```{{quiz}}
 {QUIZ}```
 """
@@ -218,24 +208,12 @@ notebooks/autoencoder/alone
 """
 
 
-#: Stand for two figures; whoever only passes them on need not read them.
-PICTURES = [base64.b64encode(text).decode() for text in (b"first picture", b"second picture")]
-
-
 def store(root: Path, name: str, pieces: list[dict]) -> None:
-    """A notebook that holds nothing but records and, in the section "scores", two figures."""
+    """A notebook that holds nothing but records."""
     outputs = [{"output_type": "display_data", "metadata": {"book": piece}} for piece in pieces]
-    shown = [
-        {"output_type": "display_data", "metadata": {}, "data": {"image/png": picture}}
-        for picture in PICTURES
-    ]
     path = root / "notebooks" / f"{name}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
-    alt = {"section": "scores", "alt-ko": "두 점", "alt-en": "Two dots"}
-    cells = [
-        {"cell_type": "code", "outputs": outputs},
-        {"cell_type": "code", "metadata": alt, "outputs": shown},
-    ]
+    cells = [{"cell_type": "code", "outputs": outputs}]
     path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
 
 
@@ -259,7 +237,7 @@ def lay_out(root: Path) -> Path:
         "conf.py": "",
     }
     for name in ("memory_bank/new", "autoencoder/other", "autoencoder/alone"):
-        files[f"notebooks/{name}.md"] = f"({name.replace('/', '-')}-nb-scores)=\n# Notebook\n"
+        files[f"notebooks/{name}.md"] = "# Notebook\n"
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -326,23 +304,9 @@ def pages(tmp_path_factory):
         for name in ("index", "book/memory_bank/new"):
             html = (Path(app.outdir) / f"{name}.html").read_text(encoding="utf-8")
             found[language, name] = html
-        for path in (Path(app.outdir) / "_images").iterdir():
-            found[language, path.name] = path.read_text()
-        for path in Path(app.outdir).rglob("*.csv"):
-            assert path.relative_to(app.outdir).as_posix() in found[language, "index"], "no link"
-            found[language, path.name] = path.read_text(encoding="utf-8-sig")
         assert not list(Path(app.outdir).rglob("half*"))
         app.cleanup()
     return found
-
-
-@pytest.fixture
-def files(pages):
-    """The tables that the English pages offer as files: their rows by name."""
-    return {
-        name: list(csv.DictReader(io.StringIO(pages["en", f"{name}.csv"])))
-        for name in ("claims", "leaderboard")
-    }
 
 
 @pytest.fixture
@@ -430,28 +394,6 @@ def test_all_claims_are_counted_by_family_and_verdict(index):
     assert "\n Memory bank 1 1 1 1 4 \n Total 1 1 1 1 4 \n" in text
 
 
-def test_a_claim_has_an_address_and_can_be_chosen_by_verdict_and_family(index):
-    shown = part(index, "book-claims")
-    anchor = "claim-memory-bank-new-better"
-    row = re.search(rf'<tr class="([^"]*)" id="{anchor}">', shown)
-    assert row, "the claim has no address"
-    assert f'href="#{anchor}"' in shown
-    offered = re.findall(r'<option value="([^"]+)">', shown)
-    assert set(row[1].split()) & set(offered) == {"verdict-reproduced", "family-memory-bank"}
-    assert re.search(r'<form class="book-filter"[^>]* hidden>', shown), "it needs the script"
-
-
-def test_all_claims_can_be_had_as_a_file_with_numbers_in_full(files):
-    rows = files["claims"]
-    better = next(row for row in rows if row["id"] == "memory_bank/new/better")
-    assert better["verdict"] == "reproduced" and better["claim"] == "It is better."
-    assert (better["seeds_reproduced"], better["seeds"]) == ("5", "5")
-    given = [better[key] for key in ("difference", "low", "high", "above")]
-    assert given == ["-0.003", "-0.01", "0.004", "-0.02"]
-    faster = next(row for row in rows if row["id"] == "memory_bank/new/faster")
-    assert faster["difference"] == ""
-
-
 def test_a_verdict_that_no_notebook_gives_is_an_error_of_the_page(tmp_path):
     root = lay_out(tmp_path)
     store(root, "memory_bank/new", [CLAIM | {"verdict": "maybe", "seeds": ["maybe"]}])
@@ -476,39 +418,6 @@ def test_a_narrow_interval_gets_the_digits_it_needs(value, pair, shown):
     assert drawing.interval(value, pair) == shown
 
 
-def test_a_stored_figure_is_taken_from_the_notebook_with_text_origin_and_credit(pages):
-    for language, alt, said in (("en", "Two dots", "Images"), ("ko", "두 점", "이미지")):
-        figures = re.findall(
-            r"<figure.*?</figure>", pages[language, "book/memory_bank/new"], re.DOTALL
-        )
-        assert len(figures) == 2
-        shown = [re.search(r'alt="([^"]*)"[^>]*src="[^"]*/([^/"]+)"', each) for each in figures]
-        assert [each and each[1] for each in shown] == [alt, alt]
-        assert pages[language, shown[0][2]] == "second picture", "the one that was asked for"
-        assert pages[language, shown[1][2]] == "first picture"
-        assert 'href="../../notebooks/memory_bank/new.html#memory-bank-new-nb-scores"' in figures[0]
-        assert f"{said}: ELPV" in words(figures[0]) and "by-nc-sa" in figures[0]
-        assert "ELPV" not in figures[1]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("memory_bank/new scores 3", "has 2 figures in section 'scores', number '3'"),
-        ("memory_bank/new nowhere", "has 0 figures in section 'nowhere'"),
-        ("memory_bank/nothing scores", "nothing.ipynb: the notebook does not exist"),
-        ("memory_bank/new scores\n:credit: me", "must be one of"),
-    ],
-)
-def test_a_figure_that_does_not_exist_is_an_error_of_the_page(tmp_path, arguments, message):
-    root = lay_out(tmp_path)
-    (root / "index.md").write_text(INDEX + f"```{{stored-figure}} {arguments}\n```\n", "utf-8")
-    app = build(root)
-    warned = app.warning.getvalue()
-    app.cleanup()
-    assert message in warned or message.replace("must be one of", "choose from") in warned
-
-
 def test_only_equal_fingerprints_are_ranked(index):
     board = part(index, "book-leaderboard")
     first, second = board.split("fingerprint bbbbbbbbbbbb")
@@ -524,39 +433,6 @@ def test_baselines_stand_in_their_place_without_a_rank(index):
     order = [next(i for i, row in enumerate(rows) if name in row) for name in names]
     assert order == sorted(order)
     assert not any(re.match(r" \d ", row) for row in rows if re.search("mean grey|weights", row))
-
-
-def test_both_definitions_of_aupro_have_a_column(index):
-    text = words(part(index, "book-leaderboard"))
-    heads = "image AUROC pixel AUROC AUPRO, all images AUPRO, anomalous images only"
-    assert text.count(heads) == 2, "one table for each fingerprint"
-
-
-def test_the_leaderboard_draws_every_value_on_one_axis_that_begins_below_all_of_them():
-    method = type("Method", (), {})()
-    lines = [
-        leaderboard.Line("method", "A", 0.9, (0.8, 1.0), {}, method),
-        leaderboard.Line("random weights", "R", 0.294, None, {}),
-    ]
-    drawn = leaderboard.whiskers(lines, "described", "chance")
-    ticks = re.findall(r'class="at" style="left:([\d.]+)%">([\d.]+)<', drawn)
-    assert [float(value) for _, value in ticks] == [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-    place = {float(value): float(left) for left, value in ticks}
-    dots = [float(left) for left in re.findall(r'class="dot" style="left:([\d.]+)%"', drawn)]
-    assert dots[0] == pytest.approx(place[0.9], abs=0.1)
-    assert place[0.2] < dots[1] < place[0.3], "0.294 is drawn where it is, not at chance"
-    (span,) = re.findall(r'class="span" style="left:([\d.]+)%;width:([\d.]+)%"', drawn)
-    assert float(span[0]) == pytest.approx(place[0.8], abs=0.1)
-    assert float(span[0]) + float(span[1]) == pytest.approx(place[1.0], abs=0.1)
-
-
-def test_the_leaderboard_can_be_had_as_a_file(files):
-    rows = files["leaderboard"]
-    ranks = [(row["rank"], row["name"]) for row in rows if row["fingerprint"] == "aaaaaaaaaaaa"]
-    assert ranks[:2] == [("1", "Other"), ("2", "New")]
-    assert {row["kind"] for row in rows} == {"method", "random weights", "baseline"}
-    new = next(row for row in rows if row["name"] == "New")
-    assert (new["image_auroc"], new["pixel_auroc"], new["aupro"]) == ("0.957", "0.9", "")
 
 
 def test_what_is_not_written_is_not_ranked(index):

@@ -175,65 +175,6 @@ def test_the_landing_page_leads_to_the_readers_language(either, reader, locale, 
     assert window.page.evaluate("document.documentElement.lang") == language
 
 
-def test_the_landing_page_has_plain_links_without_javascript(base, reader) -> None:
-    window = reader(java_script_enabled=False)
-    window.page.goto(f"{base}/index.html")
-    links = window.page.eval_on_selector_all("a", "links => links.map(a => a.getAttribute('href'))")
-    assert links == ["ko/book/index.html", "en/book/index.html"]
-    window.page.click("a[lang=ko]")
-    assert window.page.url.endswith("/ko/book/index.html")
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_the_folder_of_a_language_leads_to_its_front_page(base, reader, language) -> None:
-    window = reader()
-    window.page.goto(f"{base}/{language}/index.html")
-    window.page.wait_for_url(f"**/{language}/book/index.html")
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_all_pages_render_whole(site, base, reader, language) -> None:
-    window = reader()
-    for name in names(site, language):
-        renders_whole(window, f"{base}/{language}/{name}")
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_a_page_of_each_kind_renders_whole_from_a_folder(site, addresses, reader, name) -> None:
-    language = LANGUAGES[KINDS.index(name) % 2]
-    renders_whole(reader(), f"{addresses['file']}/{language}/{name}")
-
-
-def renders_whole(window: Reader, address: str) -> None:
-    """Formulas rendered, no raw directives, no broken image, no sideways scrolling on a phone."""
-    window.page.set_viewport_size(DESK)
-    window.open(address)
-    formulas, rendered, failed = window.page.evaluate(
-        "[document.querySelectorAll('.math').length, "
-        "document.querySelectorAll('.math mjx-container').length, "
-        "document.querySelectorAll('mjx-merror, [data-mjx-error]').length]"
-    )
-    assert rendered >= formulas and failed == 0, f"{address}: a formula is not rendered"
-    prose = window.page.evaluate(
-        """() => { const copy = document.querySelector("article.bd-article").cloneNode(true);
-        const code = "pre, code, mjx-container, script, style";
-        copy.querySelectorAll(code).forEach((each) => each.remove());
-        return copy.textContent; }"""
-    )
-    assert [raw for raw in RAW if raw in prose] == [], f"{address}: raw text on the page"
-    broken = window.page.evaluate(
-        "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
-    )
-    assert broken == [], address
-    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
-    window.page.set_viewport_size(PHONE)
-    window.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert wide <= 0, f"{address} is {wide} pixels too wide"
-    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
-    assert window.page.is_visible("a.language-switch"), address
-
-
 #: What is wider than its box, but does not fade where there is more or cannot be scrolled by
 #: keyboard; printed text that is cut at all; and stops of the Tab key where nothing scrolls.
 CUT = """async () => {
@@ -321,6 +262,65 @@ def test_results_can_be_downloaded_as_a_table(either, reader, name) -> None:
     text = Path(download.value.path()).read_text(encoding="utf-8-sig")
     rows = list(csv.DictReader(text.splitlines()))
     assert len(rows) > 5 and all(None not in row for row in rows)
+
+
+def test_the_landing_page_has_plain_links_without_javascript(base, reader) -> None:
+    window = reader(java_script_enabled=False)
+    window.page.goto(f"{base}/index.html")
+    links = window.page.eval_on_selector_all("a", "links => links.map(a => a.getAttribute('href'))")
+    assert links == ["ko/book/index.html", "en/book/index.html"]
+    window.page.click("a[lang=ko]")
+    assert window.page.url.endswith("/ko/book/index.html")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_folder_of_a_language_leads_to_its_front_page(base, reader, language) -> None:
+    window = reader()
+    window.page.goto(f"{base}/{language}/index.html")
+    window.page.wait_for_url(f"**/{language}/book/index.html")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_all_pages_render_whole(site, base, reader, language) -> None:
+    window = reader()
+    for name in names(site, language):
+        renders_whole(window, f"{base}/{language}/{name}")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_page_of_each_kind_renders_whole_from_a_folder(site, addresses, reader, name) -> None:
+    language = LANGUAGES[KINDS.index(name) % 2]
+    renders_whole(reader(), f"{addresses['file']}/{language}/{name}")
+
+
+def renders_whole(window: Reader, address: str) -> None:
+    """Formulas rendered, no raw directives, no broken image, no sideways scrolling on a phone."""
+    window.page.set_viewport_size(DESK)
+    window.open(address)
+    formulas, rendered, failed = window.page.evaluate(
+        "[document.querySelectorAll('.math').length, "
+        "document.querySelectorAll('.math mjx-container').length, "
+        "document.querySelectorAll('mjx-merror, [data-mjx-error]').length]"
+    )
+    assert rendered >= formulas and failed == 0, f"{address}: a formula is not rendered"
+    prose = window.page.evaluate(
+        """() => { const copy = document.querySelector("article.bd-article").cloneNode(true);
+        const code = "pre, code, mjx-container, script, style";
+        copy.querySelectorAll(code).forEach((each) => each.remove());
+        return copy.textContent; }"""
+    )
+    assert [raw for raw in RAW if raw in prose] == [], f"{address}: raw text on the page"
+    broken = window.page.evaluate(
+        "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+    )
+    assert broken == [], address
+    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
+    window.page.set_viewport_size(PHONE)
+    window.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, f"{address} is {wide} pixels too wide"
+    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
+    assert window.page.is_visible("a.language-switch"), address
 
 
 def test_dark_and_light_differ_and_both_are_readable(site, base, reader) -> None:

@@ -141,6 +141,8 @@ def visit_entry(translator: Any, node: nodes.entry) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the transforms and the cells' writer."""
+    app.add_css_file("narrow.css", priority=900)  # after what it changes
+    app.add_js_file("scrolling.js", loading_method="defer")
     app.add_post_transform(NarrowTables)
     app.add_post_transform(WideFigures)
     app.add_node(nodes.entry, override=True, html=(visit_entry, None))
