@@ -8,7 +8,8 @@
 
   const mark = (box) => {
     const hidden = box.scrollWidth - box.clientWidth;
-    const scrolls = hidden > 1 && getComputedStyle(box).overflowX !== "visible";
+    const seen = box.clientWidth > 2; // the headings of a stacked table are not
+    const scrolls = seen && hidden > 1 && getComputedStyle(box).overflowX !== "visible";
     box.classList.toggle("book-more-left", scrolls && box.scrollLeft > 1);
     box.classList.toggle("book-more-right", scrolls && box.scrollLeft < hidden - 1);
     if (scrolls) box.tabIndex = 0;
