@@ -26,8 +26,9 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 LINE, PADDING = 46, 1.7
 #: Text wraps, but a column of text is not readable when it is narrower than this.
 READABLE = 16
-#: A figure is wide from this ratio of width to height on, if it is shown at least so wide.
-RATIO, WIDE = 2.2, 560
+#: A figure is wide from this ratio of width to height on, photographs (JPEG) sooner than charts, if
+#: it is shown at least so wide.
+RATIO, WIDE = {".jpg": 1.9, ".jpeg": 1.9, ".png": 2.2}, 560
 #: What TeX writes and a label shows.
 SIGNS = {r"\times": "×", r"\%": "%", r"\,": " ", r"\ ": " ", r"\to": "→", r"\le": "≤", r"\ge": "≥"}
 
@@ -121,11 +122,16 @@ class WideFigures(SphinxPostTransform):
         """Go through the images of a page."""
         for image in list(self.document.findall(nodes.image)):
             path = Path(self.env.srcdir) / image["uri"].lstrip("/")
-            if path.suffix not in (".png", ".jpg", ".jpeg") or not path.is_file():
+            if path.suffix not in RATIO or not path.is_file():
                 continue
             across, down = imagesize.get(path)
             shown = str(image.get("width", across)).removesuffix("px")
-            if down > 0 and across / down >= RATIO and shown.isdigit() and int(shown) >= WIDE:
+            if (
+                down > 0
+                and across / down >= RATIO[path.suffix]
+                and shown.isdigit()
+                and int(shown) >= WIDE
+            ):
                 image.replace_self(nodes.container("", image.deepcopy(), classes=["book-wide"]))
 
 
