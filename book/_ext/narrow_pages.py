@@ -126,12 +126,8 @@ class WideFigures(SphinxPostTransform):
                 continue
             across, down = imagesize.get(path)
             shown = str(image.get("width", across)).removesuffix("px")
-            if (
-                down > 0
-                and across / down >= RATIO[path.suffix]
-                and shown.isdigit()
-                and int(shown) >= WIDE
-            ):
+            long = across > 0 and across >= RATIO[path.suffix] * down
+            if long and shown.isdigit() and int(shown) >= WIDE:
                 image.replace_self(nodes.container("", image.deepcopy(), classes=["book-wide"]))
 
 

@@ -6,12 +6,16 @@
   if (!article) return;
   const BOXES = ".pst-scrollable-table-container, div.math, pre, mjx-container, .book-wide";
 
-  const mark = (box) => {
+  const measure = (box) => {
     const hidden = box.scrollWidth - box.clientWidth;
     const seen = box.clientWidth > 2; // the headings of a stacked table are not
     const scrolls = seen && hidden > 1 && getComputedStyle(box).overflowX !== "visible";
-    box.classList.toggle("book-more-left", scrolls && box.scrollLeft > 1);
-    box.classList.toggle("book-more-right", scrolls && box.scrollLeft < hidden - 1);
+    const place = box.scrollLeft;
+    return { box, scrolls, left: scrolls && place > 1, right: scrolls && place < hidden - 1 };
+  };
+  const mark = ({ box, scrolls, left, right }) => {
+    box.classList.toggle("book-more-left", left);
+    box.classList.toggle("book-more-right", right);
     if (scrolls) box.tabIndex = 0;
     else box.removeAttribute("tabindex"); // MathJax makes every formula a stop
   };
@@ -19,7 +23,7 @@
   let formulas = null;
   const markAll = () => {
     waits = false;
-    for (const box of article.querySelectorAll(BOXES)) mark(box);
+    [...article.querySelectorAll(BOXES)].map(measure).forEach(mark); // all read, then all written
     const set = window.MathJax?.startup?.promise;
     if (set && set !== formulas) (formulas = set).then(later);
   };
@@ -32,6 +36,6 @@
   addEventListener("resize", later);
   addEventListener("load", later);
   article.addEventListener("toggle", later, true);
-  article.addEventListener("scroll", (event) => mark(event.target), { capture: true, passive: true });
+  article.addEventListener("scroll", (event) => mark(measure(event.target)), { capture: true, passive: true });
   markAll();
 })();
