@@ -179,6 +179,7 @@ def test_the_landing_page_leads_to_the_readers_language(either, reader, locale, 
 #: keyboard; printed text that is cut at all; and stops of the Tab key where nothing scrolls.
 CUT = """async () => {
   const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  await document.fonts.ready;
   for (let i = 0; i < 3; i++) await frame();
   const found = [];
   const name = (each) => `${each.tagName}.${each.className}: ${each.textContent.slice(0, 60)}`;

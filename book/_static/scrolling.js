@@ -35,6 +35,7 @@
   new ResizeObserver(later).observe(article);
   addEventListener("resize", later);
   addEventListener("load", later);
+  document.fonts.addEventListener("loadingdone", later); // a formula's letters change their width
   article.addEventListener("toggle", later, true);
   article.addEventListener("scroll", (event) => mark(measure(event.target)), { capture: true, passive: true });
   markAll();
