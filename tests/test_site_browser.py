@@ -7,6 +7,7 @@ Every request that leaves the machine is blocked and recorded; a page that makes
 
 from __future__ import annotations
 
+import csv
 import functools
 import http.server
 import json
@@ -70,6 +71,7 @@ KINDS = (
     "book/memory_bank/patchcore.html",
     "notebooks/memory_bank/patchcore.html",
     "book/results/leaderboard.html",
+    "book/results/claims.html",
 )
 #: Text that only an unrendered page shows.
 RAW = (":::", "{ref}", "{doc}", "{cite", "{eq}", "```", "$$", "\\frac", ")=")
@@ -185,6 +187,96 @@ def test_the_landing_page_leads_to_the_readers_language(either, reader, locale, 
     assert window.page.evaluate("document.documentElement.lang") == language
 
 
+#: What is wider than its box, but does not fade where there is more or cannot be scrolled by
+#: keyboard; printed text that is cut at all; and stops of the Tab key where nothing scrolls.
+CUT = """async () => {
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  await document.fonts.ready;
+  for (let i = 0; i < 3; i++) await frame();
+  const found = [];
+  const name = (each) => `${each.tagName}.${each.className}: ${each.textContent.slice(0, 60)}`;
+  for (const each of document.querySelectorAll("article.bd-article *")) {
+    const wider = each.clientWidth > 2 && each.scrollWidth > each.clientWidth + 1;
+    const signed = each.matches(".book-more-left, .book-more-right") && each.tabIndex === 0;
+    const clips = getComputedStyle(each).overflowX !== "visible";
+    if (wider && clips && (!signed || each.matches("div.cell_output pre"))) found.push(name(each));
+    const formula = each.matches("mjx-container, div.math");
+    if (formula && !wider && each.tabIndex === 0) found.push(`stop at ${name(each)}`);
+  }
+  return found;
+}"""
+
+
+def cut(window: Reader) -> list[str]:
+    """What a reader cannot see, or not see that there is more; at the window's present width."""
+    return window.page.evaluate(CUT)
+
+
+def test_a_formula_that_does_not_fit_fades_where_there_is_more(base, reader) -> None:
+    window = reader(viewport=PHONE)
+    window.open(f"{base}/en/book/distribution_map/cflow.html")
+    box = window.page.locator("div.math mjx-container.book-more-right").first
+    assert "book-more-left" not in box.get_attribute("class")
+    assert "linear-gradient" in box.evaluate("each => getComputedStyle(each).maskImage")
+    box.focus()
+    box.evaluate("each => { each.scrollLeft = each.scrollWidth }")
+    window.page.wait_for_selector("mjx-container.book-more-left:not(.book-more-right)")
+
+
+@pytest.mark.parametrize("name", ["guide/data", "guide/glossary", "memory_bank/patchcore"])
+def test_a_phone_shows_every_column_of_a_table(base, reader, name) -> None:
+    window = reader(viewport=PHONE)
+    window.open(f"{base}/ko/book/{name}.html")
+    tables = window.page.locator("article table.book-stacked")
+    assert tables.count() > 0
+    cells = tables.first.locator("tbody tr").first.locator("td:not(.book-none)")
+    for i in range(cells.count()):
+        box = cells.nth(i).bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+    label = cells.last.evaluate("each => getComputedStyle(each, '::before').content")
+    assert label == f'"{cells.last.get_attribute("data-label")}"'
+
+
+def test_claims_are_chosen_by_keyboard_and_a_link_shows_a_hidden_one(either, reader) -> None:
+    window = reader()
+    window.open(f"{either}/en/book/results/claims.html")
+    page = window.page
+    rows = page.locator("tr[id^=claim-]")
+    every = rows.count()
+    assert every == page.locator("tr[id^=claim-]:visible").count()
+    page.locator(".book-filter select").first.focus()
+    page.keyboard.press("ArrowDown")  # the first verdict
+    verdict = page.locator(".book-filter select").first.input_value()
+    shown = page.locator("tr[id^=claim-]:visible")
+    assert 0 < shown.count() < every
+    assert shown.count() == page.locator(f"tr.{verdict}").count()
+    said = page.locator(".book-filter output").inner_text()
+    assert said == f"{shown.count()} of {every} claims are shown."
+    hidden = page.locator(f"tr[id^=claim-]:not(.{verdict})").first.get_attribute("id")
+    page.evaluate(f"location.hash = '#{hidden}'")
+    page.wait_for_selector(f"#{hidden}:visible")
+    assert shown.count() == every
+
+
+def test_without_javascript_all_claims_are_visible(base, reader) -> None:
+    window = reader(java_script_enabled=False)
+    window.page.goto(f"{base}/ko/book/results/claims.html")
+    rows = window.page.locator("tr[id^=claim-]")
+    assert rows.count() == window.page.locator("tr[id^=claim-]:visible").count() > 0
+    assert not window.page.is_visible(".book-filter")
+
+
+@pytest.mark.parametrize("name", ["claims", "leaderboard"])
+def test_results_can_be_downloaded_as_a_table(either, reader, name) -> None:
+    window = reader(accept_downloads=True)
+    window.open(f"{either}/ko/book/results/{name}.html")
+    with window.page.expect_download() as download:
+        window.page.click(".book-download a")
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert len(rows) > 5 and all(None not in row for row in rows)
+
+
 def test_the_landing_page_has_plain_links_without_javascript(base, reader) -> None:
     window = reader(java_script_enabled=False)
     window.page.goto(f"{base}/index.html")
@@ -235,15 +327,12 @@ def renders_whole(window: Reader, address: str) -> None:
         "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
     )
     assert broken == [], address
+    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
     window.page.set_viewport_size(PHONE)
     window.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0, f"{address} is {wide} pixels too wide"
-    hidden = window.page.evaluate(
-        """() => [...document.querySelectorAll("div.cell_output pre")]
-        .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
-    )
-    assert hidden == [], f"{address}: printed numbers hide beyond the edge of a phone"
+    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
     assert window.page.is_visible("a.language-switch"), address
 
 

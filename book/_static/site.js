@@ -10,8 +10,4 @@
     addEventListener("hashchange", follow);
     link.addEventListener("click", follow);
   }
-  // What scrolls sideways must be reachable by keyboard.
-  for (const box of document.querySelectorAll(".pst-scrollable-table-container, div.math, pre")) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-  }
 })();

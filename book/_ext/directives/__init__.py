@@ -20,6 +20,7 @@ MODULES = (
     "method_card",
     "quiz",
     "reading_list",
+    "stored_figure",
 )
 
 

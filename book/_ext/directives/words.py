@@ -74,6 +74,19 @@ WORDS = {
     "not at this scale": ("이 규모에서는 확인되지 않음", "not at this scale"),
     "not tested": ("검증하지 않음", "not tested"),
     "no verdict": ("기록 없음", "no record"),
+    "all": ("모두", "all"),
+    "total": ("합계", "Total"),
+    "shown claims": ("주장 {1}개 중 {0}개가 보입니다.", "{0} of {1} claims are shown."),
+    "link to claim": ("이 주장의 링크", "Link to this claim"),
+    "source of claim": ("출처: {}", "Source: {}"),
+    "csv": ("표 내려받기(CSV)", "Download the table (CSV)"),
+    "chance": ("0.5 = 우연", "0.5 = chance"),
+    "whiskers": (
+        "이미지 AUROC와 95 % 구간을 한 축에 나란히 그렸습니다. 같은 숫자가 아래 표에 있습니다.",
+        "Image AUROC with its 95 % interval, all on one axis. The numbers are in the table below.",
+    ),
+    "from the notebook": ("노트북에서 보기", "See it in the notebook"),
+    "pictures": ("이미지", "Images"),
     "seeds": ("시드 {1}개 중 {0}개", "{0} of {1} seeds"),
     "one seed": ("시드 1개", "one seed"),
     "all claims": ("주장 {}개", "{} claims"),
@@ -147,7 +160,7 @@ WORDS = {
     "curve": (
         "정상 이미지 수에 따른 이미지 AUROC 꺾은선 그래프. {}. 숫자는 아래 표에 있습니다.",
         "Line chart of the image AUROC by the number of normal images. {}. "
-        "The numbers stand in the table below.",
+        "The numbers are in the table below.",
     ),
     "curve of": (
         "{0}: {1}장에서 {2}, {3}장에서 {4}",
