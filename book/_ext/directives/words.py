@@ -191,9 +191,9 @@ WORDS = {
     "path total": ("모두 {}쯤", "About {} in all"),
     "path hours": ("{}시간", "{} hours"),
     "path planned": ("준비 중인 단계는 빼고 셈", "planned steps not counted"),
-    "path read": ("{} 리뷰 읽기", "Read the review of {}"),
-    "path run": ("{} 노트북 실행하기", "Run the notebook of {}"),
-    "path solve": ("{} 연습 문제 풀기", "Solve the exercises of {}"),
+    "path read": ("{} 리뷰", "{} review"),
+    "path run": ("{} 노트북", "{} notebook"),
+    "path solve": ("{} 연습 문제", "{} exercises"),
     "choose": ("하나를 고르면 설명이 나타납니다.", "Choose one; its explanation appears."),
 }
 
