@@ -82,6 +82,8 @@ corrections:
     ko: 2020년입니다.
     en: It is of 2020.
     source: the proceedings
+  - {kind: spelling, about: gan/edges, listed: 엣지 추출, correct: 에지 추출, ko: 표기, en: A,
+     source: b}
 """
 BIB = """
 @inproceedings{old2020, title = {An Old Paper}, author = {Alan Turing}, year = {2020},
@@ -596,8 +598,10 @@ def test_the_reading_list_folds_what_is_planned(index):
 
 def test_a_listed_korean_title_gives_way_to_the_papers_own_on_english_pages(pages):
     assert "Finding Edges" in part(pages["en", "index"], "book-reading-list")
-    assert "엣지 추출" not in pages["en", "index"]
-    assert "엣지 추출" in part(pages["ko", "index"], "book-reading-list")
+    assert "엣지 추출" not in part(pages["en", "index"], "book-reading-list")
+    assert "에지 추출" not in part(pages["en", "index"], "book-reading-list")
+    korean = part(pages["ko", "index"], "book-reading-list")
+    assert "엣지 추출" in korean and "바로잡음: 에지 추출" in korean
 
 
 def test_corrections_stand_beside_what_the_list_says(index):

@@ -160,7 +160,7 @@ class TestTheBuiltBook:
             shown = re.sub("<[^>]+>", " ", first('(<ul class="book-front-numbers.*?</ul>)', html))
             assert [int(number) for number in re.findall(r"\d+", shown)] == wanted
 
-    def test_no_korean_stands_on_the_english_front_page_but_the_switch(self, site: Path) -> None:
+    def test_no_korean_stands_in_the_text_of_the_english_front_page(self, site: Path) -> None:
         article = first(
             r'<article class="bd-article">(.*)</article>', pages(site, "en")["book/index.html"]
         )

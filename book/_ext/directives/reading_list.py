@@ -58,7 +58,8 @@ class ReadingList(BookDirective):
             links.append(self.to(method.notebook, self.say("notebook")))
         links += self.summary(method)
         for correction in known.corrections:
-            if correction.about == method.id and correction.correct:
+            about = correction.about == method.id and correction.correct
+            if about and not (self.language == "en" and HANGUL.search(correction.correct)):
                 links.append(inline(self.say("corrected", correction.correct), "book-corrected"))
         if links:
             out += [nodes.Text(" · "), *joined(links, " · ")]
