@@ -336,6 +336,73 @@ def renders_whole(window: Reader, address: str) -> None:
     assert window.page.is_visible("a.language-switch"), address
 
 
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_front_page_says_shows_and_offers_the_book_above_the_fold(
+    base, reader, language, viewport
+) -> None:
+    """One sentence, two buttons, the maps and three numbers, without scrolling."""
+    window = reader(viewport=viewport)
+    window.open(f"{base}/{language}/book/index.html")
+    for selector, count in (
+        (".book-front > p", 1),
+        (".book-front .book-buttons a", 2),
+        (".book-front-maps img", 8),
+        (".book-front-maps a", 7),
+        (".book-front-numbers strong", 3),
+    ):
+        found = window.page.locator(selector)
+        assert found.count() == count, selector
+        for each in found.all():
+            box = each.bounding_box()
+            assert box["y"] > 0 and box["y"] + box["height"] <= viewport["height"], selector
+            assert box["x"] >= 0 and box["x"] + box["width"] <= viewport["width"], selector
+    for picture in window.page.locator(".book-front-maps img").all():
+        assert picture.bounding_box()["width"] > 80
+    window.page.locator(".book-front .book-buttons a").first.click()
+    window.page.wait_for_url(f"**/{language}/book/memory_bank/patchcore.html")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_words_of_the_map_touch_neither_each_other_nor_the_rim_of_a_box(
+    base, reader, language
+) -> None:
+    window = reader()
+    window.open(f"{base}/{language}/book/index.html")
+    words = window.page.evaluate(
+        """() => [...document.querySelectorAll(".book-map-drawing text")].map((text) => {
+        const {left, right, top, bottom} = text.getBoundingClientRect();
+        const rim = text.parentNode.querySelector(":scope > rect")?.getBoundingClientRect();
+        const outside = text.classList.contains("name") &&
+            (left < rim.left || right > rim.right || top < rim.top || bottom > rim.bottom);
+        return {text: text.textContent, left, right, top, bottom, outside}; })"""
+    )
+    assert len(words) > 50
+    assert [word["text"] for word in words if word["outside"]] == []
+    for i, one in enumerate(words):
+        for other in words[i + 1 :]:
+            apart = one["right"] + 2 <= other["left"] or other["right"] + 2 <= one["left"]
+            above = one["bottom"] <= other["top"] or other["bottom"] <= one["top"]
+            assert apart or above, (one["text"], other["text"])
+
+
+def test_a_method_on_the_map_is_reached_by_keyboard_and_shows_its_lines(base, reader) -> None:
+    window = reader()
+    page = window.page
+    window.open(f"{base}/en/book/index.html")
+    spade = page.locator(".book-map-drawing a[data-id='memory_bank/spade']")
+    hidden = page.locator("path[data-from='one_class/dn2'][data-to='memory_bank/spade']")
+    assert hidden.evaluate("line => getComputedStyle(line).visibility") == "hidden"
+    page.locator(".book-map-drawing a[data-id='distribution_map/fastflow']").focus()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if spade.evaluate("link => link === document.activeElement"):
+            break
+    assert hidden.evaluate("line => getComputedStyle(line).visibility") == "visible"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/en/book/memory_bank/spade.html")
+
+
 def test_dark_and_light_differ_and_both_are_readable(site, base, reader) -> None:
     def contrast(window: Reader) -> tuple[float, float]:
         window.open(f"{base}/en/book/index.html")

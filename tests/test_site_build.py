@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from statistics import mean
 
 import bilingual
 import build
@@ -17,6 +19,8 @@ import notebook_source
 import page_search
 import page_weight
 import pytest
+import records
+import registry
 import sample_book
 import test_glossary
 import yaml
@@ -148,6 +152,46 @@ class TestTheBuiltBook:
                     text = first(r'alt="([^"]*)"', tag)
                     assert len(text) > 5, f"{language}/{name}: {tag[:120]}"
                     assert bool(re.search("[가-힣]", text)) == (language == "ko"), text
+
+    def test_the_front_pages_numbers_are_those_of_the_registry(self, site: Path) -> None:
+        known = registry.load(ROOT / "book" / "methods.yml")
+        written = known.written()
+        verdicts = Counter(
+            records.verdict(piece)
+            for method in written
+            for piece in records.verdicts(
+                records.pieces(ROOT / f"{method.notebook}.ipynb")
+            ).values()
+        )
+        counts = [verdicts[v] for v in ("reproduced", "not at this scale", "undecided")]
+        cost = registry.costs(ROOT / "book" / "results" / "cost.yml")
+        seconds = round(mean(cost[method.id]["seconds"] for method in written))
+        wanted = [len(written), len(known.methods) - len(written), sum(counts), *counts, seconds]
+        for language in LANGUAGES:
+            html = pages(site, language)["book/index.html"]
+            shown = re.sub("<[^>]+>", " ", first('(<ul class="book-front-numbers.*?</ul>)', html))
+            assert [int(number) for number in re.findall(r"\d+", shown)] == wanted
+
+    def test_no_korean_stands_in_the_text_of_the_english_front_page(self, site: Path) -> None:
+        article = first(
+            r'<article class="bd-article">(.*)</article>', pages(site, "en")["book/index.html"]
+        )
+        assert re.findall("[가-힣]+", article) == []
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_the_learning_paths_link_what_is_written_and_say_what_is_planned(
+        self, site: Path, language: str
+    ) -> None:
+        known = registry.load(ROOT / "book" / "methods.yml")
+        page = (ROOT / "book" / "guide" / f"paths.{language}.md").read_text(encoding="utf-8")
+        tasks = re.findall(r"\b(read|run|solve) (\w+/\w+)", page)
+        named = [known.methods[target] for _, target in tasks if target in known.methods]
+        planned = [method for method in named if not method.written]
+        html = pages(site, language)["book/guide/paths.html"]
+        paths = "".join(re.findall(r'<div class="book-path.*?</table>', html, re.DOTALL))
+        assert paths.count("<table") == 3
+        assert paths.count('href="') == len(tasks) - len(planned) > 30
+        assert paths.count("book-badge-quiet") == len(planned)
 
     def test_review_and_notebook_of_a_method_lead_to_each_other(self, site: Path) -> None:
         for language in LANGUAGES:

@@ -1,13 +1,16 @@
 """The figures in a notebook's stored outputs: what pages show of them is never a copied file.
 
-Needs nothing but `json` and `base64`, as `records` does; `BookDirective.picture` puts a figure on
-a page.
+`BookDirective.picture` puts a figure, or a tile cut out of one, on a page.
 """
 
 import base64
+import io
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
+
+from PIL import Image
 
 
 class FigureError(ValueError):
@@ -54,3 +57,49 @@ def figures(path: str | Path) -> list[Figure]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FigureError(f"{path.name} is not a notebook: {error}") from error
     return found
+
+
+def tiles(figure: Figure) -> list[list[Figure]]:
+    """The pictures of a figure that shows them in rows and columns, without frame and titles.
+
+    A tile is told from the white around it: most of its column of pixels, and of its row, is not
+    white, as nothing of a title, a label or a colour bar is.
+
+    Returns:
+        Rows of tiles; a gallery of the helpers has the four rows image, ground truth, anomaly map
+        and overlay. A figure without such pictures gives an empty list, and so may a chart.
+    """
+    image = Image.open(io.BytesIO(figure.data)).convert("RGB")
+    inked = image.convert("L").point([255 * (level < 248) for level in range(256)])
+    columns = _runs(inked.resize((image.width, 1), Image.Resampling.BOX))
+    rows = _runs(inked.resize((1, image.height), Image.Resampling.BOX))
+    scale = image.width / (figure.width or image.width)
+    return [
+        [
+            figure._replace(
+                mime="image/jpeg",
+                data=_jpeg(image.crop((left, top, right, bottom))),
+                width=round((right - left) / scale),
+            )
+            for left, right in columns
+        ]
+        for top, bottom in rows
+        if columns
+    ]
+
+
+def _runs(profile: Image.Image) -> list[tuple[int, int]]:
+    """Where a profile of one pixel's width is mostly inked for at least 40 pixels: (from, to)."""
+    found, place = [], 0
+    for inked, group in groupby(level > 140 for level in profile.tobytes()):
+        length = len(list(group))
+        if inked and length >= 40:
+            found.append((place + 1, place + length - 1))  # without the blurred rim
+        place += length
+    return found
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
