@@ -38,6 +38,9 @@ THEME_TEXTS = {
     "next page": "다음 페이지",
     "Toggle primary sidebar": "차례 여닫기",
     "Toggle secondary sidebar": "페이지 차례 여닫기",
+    "Version warning": "버전 알림",
+    "Breadcrumb": "현재 위치",
+    "Fullscreen mode": "전체 화면",
 }
 
 logger = logging.getLogger(__name__)
@@ -139,6 +142,10 @@ def name_front_page(
 ) -> None:
     """Call the front page so in the sidebar, where the book's title stands already."""
     context["root_title"] = FRONT_PAGE[app.config.language]
+    if app.config.language == "ko":  # the theme's own word for it is not spaced right
+        for button in context.get("header_buttons", []):
+            if button.get("label") == "fullscreen-button":
+                button["tooltip"] = THEME_TEXTS["Fullscreen mode"]
 
 
 def write_front_door(app: Sphinx, exception: Exception | None) -> None:

@@ -20,7 +20,9 @@ from sphinx.util.docutils import SphinxTranslator
 
 FIGURES = "book/_static/figures/"
 #: An element that holds text and nothing else.
-ELEMENT = re.compile(r"<(?P<tag>title|text|tspan)(?P<attributes>(?:\s[^>]*)?)>(?P<text>[^<]*)</(?P=tag)>")
+ELEMENT = re.compile(
+    r"<(?P<tag>title|text|tspan)(?P<attributes>(?:\s[^>]*)?)>(?P<text>[^<]*)</(?P=tag)>"
+)
 KOREAN = re.compile(r'\s+data-ko="(?P<text>[^"]*)"')
 
 
@@ -57,10 +59,9 @@ def inline(svg: str, *, name: str, text: str, width: str = "") -> str:
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     style = f' style="width: {html.escape(width)}"' if width else ""
     label = html.escape(" ".join(text.split()))
-    svg = re.sub(r'\srole="img"', "", svg, count=1)
-    return re.sub(
-        r"<svg ", f'<svg class="book-schematic" role="img" aria-label="{label}"{style} ', svg, count=1
-    ).strip()
+    start = f'<svg class="book-schematic" role="img" aria-label="{label}"{style} '
+    svg = svg.replace(' role="img"', "", 1)
+    return svg.replace("<svg ", start, 1).strip()
 
 
 class Schematics(SphinxPostTransform):
