@@ -42,6 +42,14 @@ THEME_TEXTS = {
     "Breadcrumb": "현재 위치",
     "Fullscreen mode": "전체 화면",
 }
+#: What Sphinx and MyST-NB write into a page's body in English only.
+BODY_TEXTS = {
+    'title="Link to this heading"': 'title="이 절의 주소"',
+    'title="Link to this equation"': 'title="이 식의 주소"',
+    'title="Link to this image"': 'title="이 그림의 주소"',
+    'title="Link to this table"': 'title="이 표의 주소"',
+    'aria-label="Toggle hidden content"': 'aria-label="접힌 내용 여닫기"',
+}
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +143,8 @@ def page_context(
     if language == "ko":
         sphinx_text = get_translation("sphinx")
         context["_"] = lambda text: THEME_TEXTS.get(text) or sphinx_text(text)
+        for english, korean in BODY_TEXTS.items():
+            context["body"] = context.get("body", "").replace(english, korean)
 
 
 def name_front_page(

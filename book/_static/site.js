@@ -35,6 +35,10 @@
     button.removeAttribute("aria-label");
     button.querySelector(".search-button__kbd-shortcut")?.setAttribute("aria-hidden", "true");
   }
+  if (document.documentElement.lang === "ko") { // the theme has these in English only
+    document.querySelector("nav.bd-docs-nav")?.setAttribute("aria-label", "차례");
+    document.querySelector('nav[aria-label="Page"]')?.setAttribute("aria-label", "이 페이지의 차례");
+  }
 
   // --- print: in ink on white, also from the dark ---
   const root = document.documentElement;
