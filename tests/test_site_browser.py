@@ -414,8 +414,9 @@ def test_the_button_of_the_menu_shows_that_it_has_the_focus(base, reader) -> Non
 def test_what_is_printed_from_the_dark_is_dark_on_white(base, reader) -> None:
     window = reader(color_scheme="dark")
     window.open(f"{base}/ko/book/memory_bank/patchcore.html")
-    colours = """[["article p", "color"], ["article a.reference", "color"], [".book-schematic text", "fill"]]
-        .map(([each, name]) => getComputedStyle(document.querySelector(each))[name])"""
+    colours = """[
+        ["article p", "color"], ["article a.reference", "color"], [".book-schematic text", "fill"],
+    ].map(([each, name]) => getComputedStyle(document.querySelector(each))[name])"""
     assert all(_luminance(colour) > 0.3 for colour in window.page.evaluate(colours))
     window.page.emulate_media(media="print")
     window.page.wait_for_function("document.documentElement.dataset.theme === 'light'")
@@ -498,7 +499,7 @@ RUN_AXE = """(named) => axe.run(document, {
     rules: Object.fromEntries(named.map((rule) => [rule, {enabled: true}])),
 }).then((result) => result.violations
     .filter((each) => ["serious", "critical"].includes(each.impact) || named.includes(each.id))
-    .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 120))}`))"""
+    .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((n) => n.html.slice(0, 120))}`))"""
 
 
 @pytest.fixture(scope="module")
