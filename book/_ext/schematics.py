@@ -73,19 +73,16 @@ class Schematics(SphinxPostTransform):
     def run(self, **kwargs: Any) -> None:
         """Replace every image that is a drawing of ours."""
         for image in list(self.document.findall(nodes.image)):
-            path = image.get("uri", "")
-            if path.startswith(FIGURES) and path.endswith(".svg"):
-                source = (Path(self.app.srcdir) / path).read_text(encoding="utf-8")
-                image.replace_self(
-                    schematic(
-                        svg=inline(
-                            localized(source, self.config.language),
-                            name=Path(path).stem.replace("_", "-"),
-                            text=image.get("alt", ""),
-                            width=image.get("width", ""),
-                        )
-                    )
-                )
+            path = Path(self.app.srcdir) / image.get("uri", "")
+            if path.suffix != ".svg" or not image["uri"].startswith(FIGURES) or not path.is_file():
+                continue  # Sphinx has said that a file is missing
+            svg = inline(
+                localized(path.read_text(encoding="utf-8"), self.config.language),
+                name=path.stem.replace("_", "-"),
+                text=image.get("alt", ""),
+                width=image.get("width", ""),
+            )
+            image.replace_self(schematic(svg=svg))
 
 
 def visit(translator: SphinxTranslator, node: schematic) -> None:
