@@ -24,7 +24,7 @@ EVERYDAY = (
     "|anomaly|anomalous image|anomalous pixel|defect|normal|normal image|dataset|fitting|interval"
     "|map|shrinkage|scale|loss|opening|closing|exercise|hint|solution|quiz|claim|crack|scratch"
     "|stain|hole|fabric|texture|generator|segmentation|feature|reproduced|undecided"
-    "|not at this scale|normalization|residual|"
+    "|not at this scale|normalization|residual|precision|drift|"
 )
 #: What may follow a Korean word within the same spacing unit.
 PARTICLES = (
