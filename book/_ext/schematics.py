@@ -15,6 +15,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxTranslator
 
@@ -94,8 +95,14 @@ def depart(translator: SphinxTranslator, node: schematic) -> None:
     """Nothing more."""
 
 
+def count_no_figures(app: Sphinx, config: Config) -> None:
+    """Leave out numbers that run through the whole book: a page's only figure was "Fig. 15"."""
+    config.numfig = False
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register node and transform."""
+    """Register node, transform and event."""
+    app.connect("config-inited", count_no_figures, priority=900)  # Jupyter Book turns it on
     app.add_node(schematic, html=(visit, depart))
     app.add_post_transform(Schematics)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
