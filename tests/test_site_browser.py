@@ -620,3 +620,174 @@ def test_hints_and_solutions_open_by_keyboard_and_hold_code(base, reader) -> Non
     window.page.keyboard.press("Enter")
     assert folded.locator("pre").first.is_visible()
     assert folded.locator("pre span[class]").count() > 0  # highlighted, so it was rendered as code
+
+
+# --- keyboard, print, drawings -------------------------------------------------------------------
+
+
+def test_the_language_switch_opens_the_section_in_view(base, reader) -> None:
+    window = reader()
+    name = "book/memory_bank/patchcore.html"
+    window.open(f"{base}/ko/{name}")
+    anchors = window.page.eval_on_selector_all(
+        "article section[id] > h2", "all => all.map(h2 => h2.parentElement.id)"
+    )
+    window.page.evaluate(
+        "id => document.getElementById(id).scrollIntoView({behavior: 'instant'})", anchors[3]
+    )
+    window.page.click("a.language-switch")
+    window.page.wait_for_url(f"**/en/{name}#{anchors[3]}")
+    # At the top of a page there is no section to keep.
+    window.open(f"{base}/ko/{name}")
+    window.page.click("a.language-switch")
+    window.page.wait_for_url(f"**/en/{name}")
+
+
+def test_escape_closes_the_menu_and_gives_the_focus_back(base, reader) -> None:
+    window = reader(viewport=PHONE)
+    window.open(f"{base}/ko/book/guide/using.html")
+    for button, dialog in (
+        (".primary-toggle", "#pst-primary-sidebar-modal"),
+        (".search-button", "#pst-search-dialog"),
+    ):
+        window.page.focus(button)
+        window.page.keyboard.press("Enter")
+        window.page.wait_for_selector(f"{dialog}[open]")
+        window.page.keyboard.press("Escape")
+        window.page.wait_for_selector(f"{dialog}:not([open])", state="attached")
+        assert window.page.evaluate("b => document.activeElement.matches(b)", button), button
+
+
+def test_the_button_of_the_menu_shows_that_it_has_the_focus(base, reader) -> None:
+    window = reader()
+    window.open(f"{base}/ko/book/guide/using.html")
+    for _ in range(200):
+        window.page.keyboard.press("Tab")
+        if window.page.evaluate("document.activeElement.matches('.primary-toggle')"):
+            break
+    ring = "getComputedStyle(document.activeElement).outlineStyle"
+    assert window.page.evaluate(ring) == "solid"
+    window.page.keyboard.press("Enter")
+    window.page.wait_for_timeout(100)
+    assert window.page.evaluate("document.activeElement.matches('.primary-toggle')")
+
+
+def test_what_is_printed_from_the_dark_is_dark_on_white(base, reader) -> None:
+    window = reader(color_scheme="dark")
+    window.open(f"{base}/ko/book/memory_bank/patchcore.html")
+    colours = """[
+        ["article p", "color"], ["article a.reference", "color"], [".book-schematic text", "fill"],
+    ].map(([each, name]) => getComputedStyle(document.querySelector(each))[name])"""
+    assert all(_luminance(colour) > 0.3 for colour in window.page.evaluate(colours))
+    window.page.emulate_media(media="print")
+    window.page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+    assert all(_luminance(colour) < 0.2 for colour in window.page.evaluate(colours))
+    window.page.emulate_media(media="screen")
+    window.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+
+
+def test_a_progress_file_replaces_what_is_there_only_when_the_reader_agrees(
+    base, reader, tmp_path: Path
+) -> None:
+    window = reader()
+    page = window.page
+    window.open(f"{base}/en/notebooks/memory_bank/patchcore.html")
+    page.check("input[data-kind=run]")
+    window.open(f"{base}/en/book/guide/using.html")
+    saved = tmp_path / "progress.json"
+    saved.write_text(json.dumps({"read": {}, "run": {}, "solved": {}}), encoding="utf-8")
+    asked: list[str] = []
+    for answer, marks in ((False, 1), (True, 0)):
+
+        def decide(dialog, answer=answer) -> None:
+            asked.append(dialog.message)
+            dialog.accept() if answer else dialog.dismiss()
+
+        page.once("dialog", decide)
+        page.set_input_files("#progress-overview input[type=file]", saved)
+        page.wait_for_timeout(300)
+        assert page.locator(".bd-links .progress-mark").count() == marks
+    assert len(asked) == 2 and "Replace" in asked[0]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_of_a_drawing_leaves_it_or_touches_another(site, base, reader, language) -> None:
+    window = reader()
+    drawings = 0
+    for name in names(site, language):
+        if "book-schematic" not in (site / language / name).read_text(encoding="utf-8"):
+            continue
+        window.open(f"{base}/{language}/{name}")
+        found = window.page.evaluate(
+            """() => [...document.querySelectorAll("svg.book-schematic")].flatMap((svg) => {
+            const box = svg.getBoundingClientRect();
+            const texts = [...svg.querySelectorAll("text")].map(
+                (text) => [text.textContent, text.getBoundingClientRect()]);
+            const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+                && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 6;
+            return texts.flatMap(([text, place], i) => [
+                ...(place.left < box.left + 1 || place.right > box.right - 1 ? [text] : []),
+                ...texts.slice(i + 1).filter(([_, other]) => over(place, other))
+                    .map(([other]) => `${text} / ${other}`)]);
+            })"""
+        )
+        assert found == [], f"{language}/{name}"
+        drawings += window.page.locator("svg.book-schematic").count()
+    assert drawings >= len(list((ROOT / "book/_static/figures").glob("*.svg")))
+
+
+def test_a_drawing_is_dark_in_the_dark(base, reader) -> None:
+    window = reader(color_scheme="dark")
+    window.open(f"{base}/ko/book/memory_bank/spade.html")
+    ground = "getComputedStyle(document.querySelector('.book-schematic > rect')).fill"
+    assert _luminance(window.page.evaluate(ground)) < 0.05
+
+
+# --- what keeps readers out ----------------------------------------------------------------------
+
+AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
+CHECKED = (
+    "book/index.html",
+    "book/memory_bank/patchcore.html",
+    "notebooks/memory_bank/patchcore.html",
+    "book/results/leaderboard.html",
+    "book/guide/glossary.html",
+)
+#: Rules whose findings count although axe calls them less than serious or tries them out.
+NAMED = ("label-content-name-mismatch", "empty-table-header")
+RUN_AXE = """(named) => axe.run(document, {
+    resultTypes: ["violations"],
+    rules: Object.fromEntries(named.map((rule) => [rule, {enabled: true}])),
+}).then((result) => result.violations
+    .filter((each) => ["serious", "critical"].includes(each.impact) || named.includes(each.id))
+    .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((n) => n.html.slice(0, 120))}`))"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    if not AXE.is_file():
+        pytest.fail("no axe-core found: run `make test-deps` (it needs npm)", pytrace=False)
+    return AXE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", CHECKED)
+def test_nothing_serious_keeps_readers_out(base, reader, axe, name, scheme) -> None:
+    language = LANGUAGES[(CHECKED.index(name) + (scheme == "dark")) % 2]
+    window = reader(color_scheme=scheme)
+    window.open(f"{base}/{language}/{name}")
+    window.page.evaluate(axe)
+    assert window.page.evaluate(RUN_AXE, list(NAMED)) == []
+
+
+def test_axe_finds_what_it_is_asked_for(base, reader, axe) -> None:
+    window = reader()
+    window.open(f"{base}/en/book/guide/using.html")
+    window.page.evaluate(
+        """document.querySelector("article").insertAdjacentHTML("beforeend",
+        `<img src="data:,"><p style="color: #999; background: #aaa">pale</p>
+        <button aria-label="other">words</button><table><tr><th></th><td>1</td></tr></table>`)"""
+    )
+    window.page.evaluate(axe)
+    found = {each.partition(":")[0] for each in window.page.evaluate(RUN_AXE, list(NAMED))}
+    assert {"image-alt", "color-contrast", *NAMED} <= found

@@ -64,6 +64,7 @@ WORDS = {
     "setting": ("설정", "Setting"),
     "fingerprint": ("데이터 지문", "Data fingerprint"),
     "weights": ("가중치", "Weights"),
+    "count threads": ("스레드", "Threads"),
     "threshold": ("임곗값", "Threshold"),
     "claim": ("주장", "Claim"),
     "source": ("출처", "Source"),
@@ -260,6 +261,15 @@ COMMON = {
     "no normal test images": "정상 테스트 이미지 없음",
     "no normal pixels": "정상 픽셀 없음",
     "no normal pixels in anomalous images": "이상 이미지에 정상 픽셀 없음",
+    # parts of a data set's licence, between semicolons
+    "CC BY-NC-SA 4.0 (not for commercial use)": "CC BY-NC-SA 4.0(상업적 이용 불가)",
+    "simulated textile images of the package conformal-clip-data": (
+        "conformal-clip-data 패키지의 모의 직물 이미지"
+    ),
+    "photographs that come with scikit-image, from CC0Textures and DeviantArt": (
+        "scikit-image에 든 CC0Textures와 DeviantArt의 사진"
+    ),
+    "your own images": "내 이미지",
 }
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 PART = re.compile(r", (?![^(]*\))")  # a comma that no parenthesis encloses
