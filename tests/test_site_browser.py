@@ -706,7 +706,9 @@ def test_a_progress_file_replaces_what_is_there_only_when_the_reader_agrees(
         page.once("dialog", decide)
         page.set_input_files("#progress-overview input[type=file]", saved)
         page.wait_for_timeout(300)
-        assert page.locator(".bd-links .progress-mark").count() == marks
+        page.wait_for_function(
+            "n => document.querySelectorAll('.bd-links .progress-mark').length === n", arg=marks
+        )
     assert len(asked) == 2 and "Replace" in asked[0]
 
 

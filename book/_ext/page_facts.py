@@ -45,9 +45,12 @@ def prose(node: nodes.Node) -> str:
 
 
 def description(doctree: nodes.document) -> str:
-    """Return the first paragraph that says something, in short."""
+    """Return the first paragraph that says something, in short; not of a notebook's set-up."""
     for paragraph in doctree.findall(nodes.paragraph):
-        if isinstance(paragraph.parent, nodes.section):
+        section = paragraph.parent
+        if isinstance(section, nodes.section) and not any(
+            name.endswith("-nb-setup") for name in section["ids"]
+        ):
             text = prose(paragraph)
             if len(text) >= 40 and text.rstrip()[-1] in ".!?":
                 return shorten(text)
