@@ -39,7 +39,7 @@ MACHINERY = (
     "book/_config.*.yml",
     "book/requirements.txt",
     "book/_ext/**/*.*",
-    "book/_templates/*.html",
+    "book/_templates/**/*.html",
     "book/_static/*.*",
 )
 #: The jupyter-book command of this interpreter, wherever its script was put.
@@ -149,7 +149,8 @@ def publish(root: Path, build: Build) -> None:
     target = root / "_build" / "site" / build.language
     shutil.rmtree(target, ignore_errors=True)
     ignore = shutil.ignore_patterns(
-        ".buildinfo*", "objects.inv", "_sources", "*.map", "*webpack-macros.html"
+        *(".buildinfo*", "objects.inv", "_sources", "*.map", "*webpack-macros.html"),
+        *("fontawesome*", "searchtools.js", "language_data.js", "searchindex.js"),  # no page's
     )
     shutil.copytree(build.html, target, ignore=ignore)
 

@@ -32,7 +32,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from helpers import downloads, folders, workload
-from helpers.folders import Entry, Split, known, some
+from helpers.folders import Entry, Split, some
+from helpers.names import known
 
 SUBSETS = ("quick", "all")
 _FORMAT = 2  # part of every fingerprint; raise it when a split or a rule of reading changes

@@ -18,6 +18,8 @@ from typing import Any
 
 from PIL import Image
 
+from helpers.names import known
+
 _WORDS = {
     "good": "good ok okay normal nominal pass passed accept accepted conforming golden intact "
     "정상 정상품 양품 양호 합격 합격품 적합 무결함 무결점 이상무 정품 良品 合格 正常",
@@ -138,17 +140,6 @@ def suffixes() -> frozenset[str]:
     Image.init()
     known = Image.registered_extensions().items()
     return frozenset(s for s, kind in known if kind in Image.OPEN and kind not in _STUBS)
-
-
-def known(what: str, name: Any, names: Iterable[str]) -> None:
-    """Raise a ValueError with the nearest suggestion unless `name` is one of `names`."""
-    names = list(names)
-    if name in names:
-        return
-    lower = {each.lower(): each for each in names}
-    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
-    hint = f"did you mean {lower[near[0]]!r}? " if near else ""
-    raise ValueError(f"unknown {what}: {name!r}; {hint}known: {', '.join(names) or 'none'}")
 
 
 def existing(root: Any) -> Path:

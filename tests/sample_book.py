@@ -32,7 +32,7 @@ parts:
     chapters:
       - file: book/memory_bank/patchcore
       - file: notebooks/memory_bank/patchcore
-        title: "PatchCore: 노트북 | PatchCore: notebook"
+        title: "PatchCore · 노트북 | PatchCore · notebook"
 """
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import schematics
 import yaml
+from glossary_links import LINK
 
 ROOT = Path(__file__).resolve().parents[1]
 GLOSSARY = ROOT / "book" / "guide" / "glossary"
@@ -37,6 +38,7 @@ def rows(language: str) -> list[Term]:
     """Every row of every table of the glossary, in order."""
     found = []
     for line in glossary(language).splitlines():
+        line = LINK.sub(r"\1", line)
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if not line.startswith("|") or len(cells) != 4 or set(cells[0]) <= {"-"}:
             continue

@@ -77,9 +77,14 @@ def scores(folder: Path) -> list[dict[str, str]]:
 
 
 def quickest() -> Path:
-    """The notebook with a backbone whose stored run took least time."""
-    paths = [path for path in PATHS if "backbones" in path.read_text(encoding="utf-8")]
-    return min(paths, key=lambda p: records.report(records.pieces(p))["seconds"])
+    """Of the notebooks with a backbone and maps the one whose stored run took least time."""
+    results = {path: records.report(records.pieces(path)) for path in PATHS}
+    paths = [
+        path
+        for path, result in results.items()
+        if "pixel_auroc" in result["metrics"] and "backbones" in path.read_text(encoding="utf-8")
+    ]
+    return min(paths, key=lambda path: results[path]["seconds"])
 
 
 @pytest.fixture(params=PATHS, ids=method_id)
@@ -122,7 +127,7 @@ def test_with_masks_every_metric_is_there_in_a_real_kernel(tmp_path):
     settings = own(path, write_plates(tmp_path))
     executed = run.execute(path, settings=settings, cwd=tmp_path)
     assert [fault for fault in stored.faults(executed) if "stderr" in fault] == []
-    record = records.report(records.pieces(executed))
+    (record,) = (piece for piece in records.pieces(executed) if piece["kind"] == "report")
     assert set(record["metrics"]) == IMAGE_METRICS | PIXEL_METRICS
     assert record["default"] is False
     rows = scores(tmp_path)

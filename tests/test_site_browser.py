@@ -7,15 +7,18 @@ Every request that leaves the machine is blocked and recorded; a page that makes
 
 from __future__ import annotations
 
+import csv
 import functools
 import http.server
 import json
+import re
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
@@ -36,19 +39,29 @@ ARGUMENTS = [
 ]
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
+GLOSSARY = ("book/guide/glossary",)
+#: What readers type, and where the first hit must lead (to a method's review once it is written).
+FIRST = {
+    "임곗값 threshold thresholds 임계값 쓰레숄드 cut-off": ("book/guide/thresholds",),
+    "AUPRO PRO AUROC ROC": ("book/guide/metrics",),
+    "coreset 코어셋 패치코어 PatchCore": ("book/memory_bank/patchcore",),
+    "Mahalanobis 마할라노비스": ("book/memory_bank/padim", "book/distribution_map/gaussian_ad"),
+    "log-det logdet flow 노멀라이징&플로우": ("book/distribution_map/normalizing_flows",),
+    "이상치 과검 미검 EL 과적합 우도 엣지 kNN k-NN": GLOSSARY,
+    "GLCM": (*GLOSSARY, "book/classical/glcm"),
+    "결함": (*GLOSSARY, "book/guide/data"),
+    "패딤 PaDiM": ("book/memory_bank/padim",),
+    "스페이드 SPADE": ("book/memory_bank/spade",),
+    "오츠 Otsu": ("book/classical/histogram_otsu",),
+    "패스트플로우 fast&flow": ("book/distribution_map/fastflow",),
+    "리더보드 leaderboard": ("book/results/leaderboard",),
+    "ELPV 라이센스 license": ("book/guide/data",),
+    "memory&bank 메모리뱅크": ("book/memory_bank/index",),
+}
+#: Words whose hits are looked at one by one.
 WORDS = {
-    "ko": (
-        "결함",
-        "정상",
-        "이상",
-        "이상치",
-        "임계값",
-        "임곗값",
-        "코어셋",
-        "PatchCore",
-        "threshold",
-    ),
-    "en": ("defect", "normal", "anomaly", "threshold", "coreset", "PatchCore", "memory bank"),
+    "ko": ("결함", "정상", "이상치", "임곗값", "패치코어", "가능도", "메모리뱅크", "threshold"),
+    "en": ("defect", "normal", "threshold", "coreset", "likelihood", "licence", "GLCM", "임곗값"),
 }
 #: A page of each kind: front page, guide, family, review, notebook, a page of results.
 KINDS = (
@@ -58,6 +71,7 @@ KINDS = (
     "book/memory_bank/patchcore.html",
     "notebooks/memory_bank/patchcore.html",
     "book/results/leaderboard.html",
+    "book/results/claims.html",
 )
 #: Text that only an unrendered page shows.
 RAW = (":::", "{ref}", "{doc}", "{cite", "{eq}", "```", "$$", "\\frac", ")=")
@@ -173,6 +187,96 @@ def test_the_landing_page_leads_to_the_readers_language(either, reader, locale, 
     assert window.page.evaluate("document.documentElement.lang") == language
 
 
+#: What is wider than its box, but does not fade where there is more or cannot be scrolled by
+#: keyboard; printed text that is cut at all; and stops of the Tab key where nothing scrolls.
+CUT = """async () => {
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  await document.fonts.ready;
+  for (let i = 0; i < 3; i++) await frame();
+  const found = [];
+  const name = (each) => `${each.tagName}.${each.className}: ${each.textContent.slice(0, 60)}`;
+  for (const each of document.querySelectorAll("article.bd-article *")) {
+    const wider = each.clientWidth > 2 && each.scrollWidth > each.clientWidth + 1;
+    const signed = each.matches(".book-more-left, .book-more-right") && each.tabIndex === 0;
+    const clips = getComputedStyle(each).overflowX !== "visible";
+    if (wider && clips && (!signed || each.matches("div.cell_output pre"))) found.push(name(each));
+    const formula = each.matches("mjx-container, div.math");
+    if (formula && !wider && each.tabIndex === 0) found.push(`stop at ${name(each)}`);
+  }
+  return found;
+}"""
+
+
+def cut(window: Reader) -> list[str]:
+    """What a reader cannot see, or not see that there is more; at the window's present width."""
+    return window.page.evaluate(CUT)
+
+
+def test_a_formula_that_does_not_fit_fades_where_there_is_more(base, reader) -> None:
+    window = reader(viewport=PHONE)
+    window.open(f"{base}/en/book/distribution_map/cflow.html")
+    box = window.page.locator("div.math mjx-container.book-more-right").first
+    assert "book-more-left" not in box.get_attribute("class")
+    assert "linear-gradient" in box.evaluate("each => getComputedStyle(each).maskImage")
+    box.focus()
+    box.evaluate("each => { each.scrollLeft = each.scrollWidth }")
+    window.page.wait_for_selector("mjx-container.book-more-left:not(.book-more-right)")
+
+
+@pytest.mark.parametrize("name", ["guide/data", "guide/glossary", "memory_bank/patchcore"])
+def test_a_phone_shows_every_column_of_a_table(base, reader, name) -> None:
+    window = reader(viewport=PHONE)
+    window.open(f"{base}/ko/book/{name}.html")
+    tables = window.page.locator("article table.book-stacked")
+    assert tables.count() > 0
+    cells = tables.first.locator("tbody tr").first.locator("td:not(.book-none)")
+    for i in range(cells.count()):
+        box = cells.nth(i).bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+    label = cells.last.evaluate("each => getComputedStyle(each, '::before').content")
+    assert label == f'"{cells.last.get_attribute("data-label")}"'
+
+
+def test_claims_are_chosen_by_keyboard_and_a_link_shows_a_hidden_one(either, reader) -> None:
+    window = reader()
+    window.open(f"{either}/en/book/results/claims.html")
+    page = window.page
+    rows = page.locator("tr[id^=claim-]")
+    every = rows.count()
+    assert every == page.locator("tr[id^=claim-]:visible").count()
+    page.locator(".book-filter select").first.focus()
+    page.keyboard.press("ArrowDown")  # the first verdict
+    verdict = page.locator(".book-filter select").first.input_value()
+    shown = page.locator("tr[id^=claim-]:visible")
+    assert 0 < shown.count() < every
+    assert shown.count() == page.locator(f"tr.{verdict}").count()
+    said = page.locator(".book-filter output").inner_text()
+    assert said == f"{shown.count()} of {every} claims are shown."
+    hidden = page.locator(f"tr[id^=claim-]:not(.{verdict})").first.get_attribute("id")
+    page.evaluate(f"location.hash = '#{hidden}'")
+    page.wait_for_selector(f"#{hidden}:visible")
+    assert shown.count() == every
+
+
+def test_without_javascript_all_claims_are_visible(base, reader) -> None:
+    window = reader(java_script_enabled=False)
+    window.page.goto(f"{base}/ko/book/results/claims.html")
+    rows = window.page.locator("tr[id^=claim-]")
+    assert rows.count() == window.page.locator("tr[id^=claim-]:visible").count() > 0
+    assert not window.page.is_visible(".book-filter")
+
+
+@pytest.mark.parametrize("name", ["claims", "leaderboard"])
+def test_results_can_be_downloaded_as_a_table(either, reader, name) -> None:
+    window = reader(accept_downloads=True)
+    window.open(f"{either}/ko/book/results/{name}.html")
+    with window.page.expect_download() as download:
+        window.page.click(".book-download a")
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert len(rows) > 5 and all(None not in row for row in rows)
+
+
 def test_the_landing_page_has_plain_links_without_javascript(base, reader) -> None:
     window = reader(java_script_enabled=False)
     window.page.goto(f"{base}/index.html")
@@ -223,16 +327,80 @@ def renders_whole(window: Reader, address: str) -> None:
         "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
     )
     assert broken == [], address
+    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
     window.page.set_viewport_size(PHONE)
     window.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0, f"{address} is {wide} pixels too wide"
-    hidden = window.page.evaluate(
-        """() => [...document.querySelectorAll("div.cell_output pre")]
-        .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
-    )
-    assert hidden == [], f"{address}: printed numbers hide beyond the edge of a phone"
+    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
     assert window.page.is_visible("a.language-switch"), address
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_front_page_says_shows_and_offers_the_book_above_the_fold(
+    base, reader, language, viewport
+) -> None:
+    """One sentence, two buttons, the maps and three numbers, without scrolling."""
+    window = reader(viewport=viewport)
+    window.open(f"{base}/{language}/book/index.html")
+    for selector, count in (
+        (".book-front > p", 1),
+        (".book-front .book-buttons a", 2),
+        (".book-front-maps img", 8),
+        (".book-front-maps a", 7),
+        (".book-front-numbers strong", 3),
+    ):
+        found = window.page.locator(selector)
+        assert found.count() == count, selector
+        for each in found.all():
+            box = each.bounding_box()
+            assert box["y"] > 0 and box["y"] + box["height"] <= viewport["height"], selector
+            assert box["x"] >= 0 and box["x"] + box["width"] <= viewport["width"], selector
+    for picture in window.page.locator(".book-front-maps img").all():
+        assert picture.bounding_box()["width"] > 80
+    window.page.locator(".book-front .book-buttons a").first.click()
+    window.page.wait_for_url(f"**/{language}/book/memory_bank/patchcore.html")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_words_of_the_map_touch_neither_each_other_nor_the_rim_of_a_box(
+    base, reader, language
+) -> None:
+    window = reader()
+    window.open(f"{base}/{language}/book/index.html")
+    words = window.page.evaluate(
+        """() => [...document.querySelectorAll(".book-map-drawing text")].map((text) => {
+        const {left, right, top, bottom} = text.getBoundingClientRect();
+        const rim = text.parentNode.querySelector(":scope > rect")?.getBoundingClientRect();
+        const outside = text.classList.contains("name") &&
+            (left < rim.left || right > rim.right || top < rim.top || bottom > rim.bottom);
+        return {text: text.textContent, left, right, top, bottom, outside}; })"""
+    )
+    assert len(words) > 50
+    assert [word["text"] for word in words if word["outside"]] == []
+    for i, one in enumerate(words):
+        for other in words[i + 1 :]:
+            apart = one["right"] + 2 <= other["left"] or other["right"] + 2 <= one["left"]
+            above = one["bottom"] <= other["top"] or other["bottom"] <= one["top"]
+            assert apart or above, (one["text"], other["text"])
+
+
+def test_a_method_on_the_map_is_reached_by_keyboard_and_shows_its_lines(base, reader) -> None:
+    window = reader()
+    page = window.page
+    window.open(f"{base}/en/book/index.html")
+    spade = page.locator(".book-map-drawing a[data-id='memory_bank/spade']")
+    hidden = page.locator("path[data-from='one_class/dn2'][data-to='memory_bank/spade']")
+    assert hidden.evaluate("line => getComputedStyle(line).visibility") == "hidden"
+    page.locator(".book-map-drawing a[data-id='distribution_map/fastflow']").focus()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if spade.evaluate("link => link === document.activeElement"):
+            break
+    assert hidden.evaluate("line => getComputedStyle(line).visibility") == "visible"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/en/book/memory_bank/spade.html")
 
 
 def test_dark_and_light_differ_and_both_are_readable(site, base, reader) -> None:
@@ -277,40 +445,133 @@ def test_the_language_switch_keeps_page_and_section(site, base, reader, viewport
         window.page.wait_for_url(f"**/ko/{name}{anchor}")
 
 
-def search(window: Reader, site: Path, address: str, word: str) -> list[Path]:
-    """The pages that the search offers for a word; it must have ended."""
-    window.open(f"{address}/search.html?q={quote(word)}")
-    window.page.wait_for_function(
-        "document.querySelector('#search-results .search-summary')?.textContent.length > 0"
+@dataclass(frozen=True)
+class Hit:
+    """One result of the search."""
+
+    page: str
+    anchor: str
+    title: str
+    excerpt: str
+    marked: list[str]
+
+
+def search(window: Reader, address: str, word: str) -> list[Hit]:
+    """What the search offers for a word."""
+    window.page.goto(f"{address}/search.html?q={quote(word)}")
+    window.page.wait_for_selector("#search-results .search[data-ready]", state="attached")
+    hits = window.page.eval_on_selector_all(
+        "#search-results .search li",
+        """hits => hits.map(hit => {
+          const link = hit.querySelector("a");
+          const marks = [...hit.querySelectorAll("mark")].map(mark => mark.textContent);
+          const excerpt = hit.querySelector(".context")?.textContent || "";
+          return [link.pathname.split("/").slice(2).join("/"), link.hash, link.textContent,
+            excerpt, marks]; })""",
     )
-    links = window.page.eval_on_selector_all(
-        "#search-results ul.search li a",
-        "links => links.map(a => decodeURI(a.href).split('#')[0].split('?')[0])",
-    )
-    language = address.rpartition("/")[2]
-    return [site / language / link.partition(f"/{language}/")[2] for link in links]
+    return [Hit(page.removesuffix(".html"), anchor[1:], *rest) for page, anchor, *rest in hits]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_search_finds_korean_and_english_words(site, base, reader, language) -> None:
+@pytest.mark.parametrize("words", FIRST)
+def test_the_first_hit_is_the_page_that_explains_the_word(base, reader, language, words) -> None:
+    window = reader()
+    for word in words.split():
+        first = search(window, f"{base}/{language}", word.replace("&", " "))[0]
+        assert first.page in FIRST[words], word
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_excerpt_holds_the_word_and_only_prose(site, base, reader, language) -> None:
     window = reader()
     for word in WORDS[language]:
-        found = search(window, site, f"{base}/{language}", word)
-        assert found, word
-        assert [page for page in found if not page.is_file()] == [], word
+        hits = search(window, f"{base}/{language}", word)
+        assert hits, word
+        for hit in hits:
+            assert hit.marked, f"{word}: {hit}"
+            for marked in hit.marked:  # 메모리뱅크 is found as 메모리 뱅크, defect as defects
+                assert word.lower() in marked.lower().replace(" ", ""), f"{word}: {hit}"
+            assert not re.search(r"\\[a-z]|\$|[_^]\{", hit.excerpt), f"{word}: {hit}"
+            html = (site / language / f"{hit.page}.html").read_text(encoding="utf-8")
+            assert not hit.anchor or f'id="{hit.anchor}"' in html, hit
 
 
-def test_the_search_works_from_a_folder(site, addresses, reader) -> None:
-    assert search(reader(), site, f"{addresses['file']}/ko", "결함")
+def test_hits_tell_review_and_notebook_apart(base, reader) -> None:
+    for language, word in (("ko", "노트북"), ("en", "notebook")):
+        window = reader()
+        titles = {hit.page: hit.title for hit in search(window, f"{base}/{language}", "coreset")}
+        assert titles["book/memory_bank/patchcore"] == "PatchCore"
+        assert titles["notebooks/memory_bank/patchcore"] == f"PatchCore · {word}"
+        window.page.goto(f"{base}/{language}/notebooks/memory_bank/patchcore.html")
+        assert window.page.title().startswith(f"PatchCore · {word} · ")
+
+
+def test_the_search_works_from_a_folder(addresses, reader) -> None:
+    first = search(reader(), f"{addresses['file']}/ko", "결함")[0]
+    assert "결함" in first.excerpt
 
 
 @pytest.mark.parametrize("word", ["이상치를", "결함이", "임곗값은"])
-def test_the_search_finds_a_word_with_a_particle(site, base, reader, word) -> None:
-    assert search(reader(), site, f"{base}/ko", word)
+def test_the_search_finds_a_word_with_a_particle(base, reader, word) -> None:
+    with_particle, bare = (search(reader(), f"{base}/ko", w) for w in (word, word[:-1]))
+    assert with_particle == bare
 
 
-def test_the_search_does_not_find_a_word_that_is_absent(site, base, reader) -> None:
-    assert search(reader(), site, f"{base}/ko", "퀄퀄퀄") == []
+def test_the_search_does_not_find_a_word_that_is_absent(base, reader) -> None:
+    assert search(reader(), f"{base}/ko", "퀄퀄퀄") == []
+
+
+def test_a_short_word_does_not_find_the_end_of_another(base, reader) -> None:
+    """우도, a word for likelihood, also ends 경우도 ("the case, too")."""
+    assert [hit.page for hit in search(reader(), f"{base}/ko", "우도")] == [*GLOSSARY]
+
+
+# --- weight -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", [*KINDS, "search.html", "notebooks/distribution_map/cflow.html"])
+def test_the_first_load_of_a_page_is_light(site, base, reader, language, name) -> None:
+    window = reader()
+    asked: set[str] = set()
+    window.page.on("request", lambda request: asked.add(urlsplit(request.url).path))
+    window.open(f"{base}/{language}/{name}")
+    window.page.wait_for_load_state("networkidle")
+    sizes = {path: (site / unquote(path).lstrip("/")).stat().st_size for path in asked}
+    formulas = window.page.locator(".math").count() > 0
+    heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:8]
+    assert sum(sizes.values()) <= (2_200_000 if formulas else 1_000_000), heaviest
+    assert any("mathjax" in path for path in asked) == formulas, heaviest
+    assert [path for path in asked if "search_index" in path or "fontawesome" in path] == []
+
+
+def test_images_are_fetched_when_the_reader_comes_near_them(base, reader) -> None:
+    window = reader(viewport=PHONE)
+    window.open(f"{base}/ko/notebooks/memory_bank/patchcore.html")
+    states = window.page.eval_on_selector_all(
+        "article img", "images => images.map(i => [i.loading, i.complete, i.width / i.height])"
+    )
+    assert all(loading == "lazy" for loading, *_ in states[1:])
+    assert not states[-1][1], "the last image was fetched at once"
+    last = window.page.locator("article img").last
+    last.scroll_into_view_if_needed()
+    window.page.wait_for_function("[...document.querySelectorAll('article img')].pop().complete")
+    shape = last.evaluate("image => image.naturalWidth / image.naturalHeight")
+    assert states[-1][2] == pytest.approx(shape, rel=0.02), "another room was kept for it"
+
+
+def test_every_icon_is_drawn(site, base, reader) -> None:
+    window = reader()
+    for name in (*KINDS, "book/guide/data.html", "search.html"):
+        window.open(f"{base}/en/{name}")
+        drawn = window.page.evaluate(
+            """() => [[".fas, .fa-solid", "::before"],
+              [".admonition > .admonition-title", "::after"]].flatMap(([which, part]) =>
+              [...document.querySelectorAll(which)].map(each => [each.className, each.id,
+                getComputedStyle(each, part).maskImage, getComputedStyle(each, part).content]))"""
+        )
+        assert drawn
+        assert [each for each in drawn if "url(" not in each[2] or each[3] != '""'] == [], name
 
 
 def test_progress_is_kept_shown_saved_and_read_back(either, reader, tmp_path: Path) -> None:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from statistics import mean
 
 import bilingual
 import build
 import check_links
-import korean_search
 import notebook_source
+import page_search
+import page_weight
 import pytest
+import records
+import registry
 import sample_book
+import test_glossary
 import yaml
 from constants import LANGUAGES, PLACEHOLDER
+from docutils import nodes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,6 +40,15 @@ def run_build(
     return subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, encoding="utf-8"
     )
+
+
+def icons_missing(html: str) -> set[str]:
+    """Return the theme's icons on a page that `icons.css` does not draw."""
+    css = (ROOT / "book" / "_static" / "icons.css").read_text(encoding="utf-8")
+    used = re.findall(r'class="([^"]*\bfa[bs]\b[^"]*|[^"]*\bfa-solid\b[^"]*)"', html)
+    names = {name for classes in used for name in classes.split() if name.startswith("fa-")}
+    drawn = set(re.findall(r"\.(fa-[\w-]+)", css)) | {"fa-github"}  # .fab stands for all brands
+    return names - drawn
 
 
 def pages(site: Path, language: str) -> dict[str, str]:
@@ -137,6 +153,46 @@ class TestTheBuiltBook:
                     assert len(text) > 5, f"{language}/{name}: {tag[:120]}"
                     assert bool(re.search("[가-힣]", text)) == (language == "ko"), text
 
+    def test_the_front_pages_numbers_are_those_of_the_registry(self, site: Path) -> None:
+        known = registry.load(ROOT / "book" / "methods.yml")
+        written = known.written()
+        verdicts = Counter(
+            records.verdict(piece)
+            for method in written
+            for piece in records.verdicts(
+                records.pieces(ROOT / f"{method.notebook}.ipynb")
+            ).values()
+        )
+        counts = [verdicts[v] for v in ("reproduced", "not at this scale", "undecided")]
+        cost = registry.costs(ROOT / "book" / "results" / "cost.yml")
+        seconds = round(mean(cost[method.id]["seconds"] for method in written))
+        wanted = [len(written), len(known.methods) - len(written), sum(counts), *counts, seconds]
+        for language in LANGUAGES:
+            html = pages(site, language)["book/index.html"]
+            shown = re.sub("<[^>]+>", " ", first('(<ul class="book-front-numbers.*?</ul>)', html))
+            assert [int(number) for number in re.findall(r"\d+", shown)] == wanted
+
+    def test_no_korean_stands_in_the_text_of_the_english_front_page(self, site: Path) -> None:
+        article = first(
+            r'<article class="bd-article">(.*)</article>', pages(site, "en")["book/index.html"]
+        )
+        assert re.findall("[가-힣]+", article) == []
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_the_learning_paths_link_what_is_written_and_say_what_is_planned(
+        self, site: Path, language: str
+    ) -> None:
+        known = registry.load(ROOT / "book" / "methods.yml")
+        page = (ROOT / "book" / "guide" / f"paths.{language}.md").read_text(encoding="utf-8")
+        tasks = re.findall(r"\b(read|run|solve) (\w+/\w+)", page)
+        named = [known.methods[target] for _, target in tasks if target in known.methods]
+        planned = [method for method in named if not method.written]
+        html = pages(site, language)["book/guide/paths.html"]
+        paths = "".join(re.findall(r'<div class="book-path.*?</table>', html, re.DOTALL))
+        assert paths.count("<table") == 3
+        assert paths.count('href="') == len(tasks) - len(planned) > 30
+        assert paths.count("book-badge-quiet") == len(planned)
+
     def test_every_drawing_has_a_text_and_words_in_the_language_of_its_page(
         self, site: Path
     ) -> None:
@@ -233,28 +289,27 @@ class TestTheBuiltBook:
                 )
                 assert name in first(r'(<ul class="page-links.*?</ul>)', names[review])
 
-    def test_the_search_index_holds_the_words_of_the_shop_floor(self, site: Path) -> None:
-        text = (site / "ko" / "searchindex.js").read_text(encoding="utf-8")
-        index = json.loads(first(r"^Search\.setIndex\((.*)\)$", text))
-        known = set(index["terms"]) | set(index["titleterms"])
-        split, stem = korean_search.SearchKorean({}).split, korean_search.SearchKorean({}).stem
-        for word in (
-            "결함",
-            "정상",
-            "이상",
-            "이상치",
-            "임계값",
-            "임곗값",
-            "코어셋",
-            "PatchCore",
-            "memory",
-        ):
-            assert {stem(term) for term in split(word)} <= known, word
+    def test_the_search_knows_every_page_and_every_word_of_the_glossary(self, site: Path) -> None:
+        words = {w for t in test_glossary.rows("ko") for w in (t.english, t.korean, *t.synonyms)}
+        for language in LANGUAGES:
+            index = page_search.load((site / language / "search_index.js").read_text("utf-8"))
+            assert {f"{name}.html" for name in index} == set(pages(site, language))
+            entries = index[page_search.GLOSSARY]["entries"]
+            assert words <= {name for entry in entries for name in entry["names"]}
+            homes = {entry["home"][0] for entry in entries if "home" in entry}
+            assert homes <= set(index) and "book/guide/thresholds" in homes
+
+    def test_every_icon_of_the_theme_is_drawn(self, site: Path) -> None:
+        for language in LANGUAGES:
+            for name, html in pages(site, language).items():
+                assert icons_missing(html) == set(), name
 
     def test_formulas_come_with_their_licence_and_without_a_network(self, site: Path) -> None:
         for language in LANGUAGES:
             folder = site / language / "_static" / "mathjax"
-            assert (folder / "tex-chtml-full.js").exists()
+            config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+            for name in config["sphinx"]["config"]["mathjax3_config"]["loader"]["load"]:
+                assert (folder / f"{name}.js").exists()
             assert "Apache License" in (folder / "LICENSE").read_text(encoding="utf-8")
             assert list((folder / "output/chtml/fonts/woff-v2").glob("*.woff"))
 
@@ -308,7 +363,7 @@ class TestTheMachinery:
         site = root / "_build" / "site"
         family = sample_book.DRAFT.split("/")[0]
         assert [path for path in site.rglob("*.html") if family in path.parts] == []
-        assert "TODO(author)" not in (site / "ko" / "searchindex.js").read_text(encoding="utf-8")
+        assert "TODO(author)" not in (site / "ko" / "search_index.js").read_text(encoding="utf-8")
 
     def test_a_broken_registry_fails_the_build_with_all_its_problems(
         self, sample, tmp_path: Path
@@ -327,16 +382,18 @@ class TestTheMachinery:
 
     def test_a_second_build_rebuilds_nothing_but_the_progress_page(self, sample) -> None:
         root, _ = sample
-        page = root / "_build/work/ko/_build/html/book/memory_bank/patchcore.html"
-        before = page.stat().st_mtime_ns
+        html = root / "_build/work/ko/_build/html"
+        page, index = html / "book/memory_bank/patchcore.html", html / "search_index.js"
+        before = page.stat().st_mtime_ns, index.read_text(encoding="utf-8")
         assert run_build(root, "--language", "ko").returncode == 0
-        assert page.stat().st_mtime_ns == before
+        assert (page.stat().st_mtime_ns, index.read_text(encoding="utf-8")) == before
+        assert "book/memory_bank/patchcore" in before[1]
 
     def test_captions_and_titles_of_the_contents_are_in_one_language(self, sample) -> None:
         root, _ = sample
         for language, caption, title in (
-            ("ko", "메모리 뱅크", "PatchCore: 노트북"),
-            ("en", "Memory bank", "PatchCore: notebook"),
+            ("ko", "메모리 뱅크", "PatchCore · 노트북"),
+            ("en", "Memory bank", "PatchCore · notebook"),
         ):
             html = (root / f"_build/site/{language}/book/index.html").read_text(encoding="utf-8")
             assert f'<span class="caption-text">{caption}</span>' in html
@@ -371,6 +428,7 @@ class TestTheMachinery:
         prefix = "https://colab.research.google.com/github/someone/some-book/blob/main/"
         assert set(colab) == {f"{prefix}{name}.ipynb"}
         assert (root / colab[0].removeprefix(prefix)).exists()
+        assert "fa-github" in html and "fa-pencil-alt" in html and icons_missing(html) == set()
         review = (root / "_build/site/en/book/index.html").read_text(encoding="utf-8")
         assert 'href="https://github.com/someone/some-book"' in review
         report = first(r'href="(https://github.com/someone/some-book/issues/new[^"]+)"', html)
@@ -392,39 +450,50 @@ class TestTheMachinery:
 # --- single pieces ------------------------------------------------------------------------------
 
 
-def test_a_particle_does_not_hide_a_korean_word() -> None:
-    search = korean_search.SearchKorean({})
-    indexed = {
-        search.stem(term) for term in search.split("이상치를 찾고 결함이 있는 PatchCore의 뱅크")
-    }
-    for query in ("이상치", "이상", "결함", "patchcore", "뱅크"):
-        assert {search.stem(term) for term in search.split(query)} <= indexed, query
-    assert not {search.stem(term) for term in search.split("함정")} <= indexed
+def test_the_search_reads_prose_without_formulas_code_and_contents() -> None:
+    formulas = [nodes.math("", "K"), nodes.math("", "\\sum_i x_i")]
+    line = nodes.paragraph("", "", nodes.Text("K: "), *formulas, nodes.Text(" 결함"))
+    code = nodes.literal_block("", "import torch")
+    links = nodes.bullet_list("", nodes.list_item("", nodes.paragraph("", "리뷰 읽기")))
+    links["classes"] = ["page-links"]
+    drawn = nodes.raw("", "<b>a &amp; b</b><style>p {}</style>", format="html")
+    assert page_search.prose(line, code, links, drawn) == "K: K… 결함 a & b"
 
 
-def test_python_and_browser_split_and_stem_alike() -> None:
-    node = shutil.which("node") or shutil.which("nodejs")
-    if node is None:
-        pytest.skip("no JavaScript engine outside the browser; test_site_browser covers the result")
-    queries = [
-        "이상치를 찾는 PatchCore",
-        "임곗값 임계값",
-        "1 % coreset",
-        "층",
-        "AUROC는 0.95",
-        "defects",
-    ]
-    search = korean_search.SearchKorean({})
-    script = f"""{search.js_splitter_code}\n{search.js_stemmer_code}
-      const s = new Stemmer();
-      console.log(JSON.stringify({json.dumps(queries)}.map(
-        (q) => splitQuery(q.toLowerCase()).map((t) => s.stemWord(t)))));"""
-    done = subprocess.run(
-        [node, "-e", script], capture_output=True, text=True, encoding="utf-8", check=True
+@pytest.mark.parametrize(
+    ("docname", "kind"),
+    [
+        ("book/index", "book"),
+        ("book/guide/metrics", "guide"),
+        ("book/memory_bank/index", "family"),
+        ("book/memory_bank/padim", "review"),
+        ("notebooks/memory_bank/padim", "notebook"),
+        ("book/results/claims", "results"),
+    ],
+)
+def test_the_search_knows_a_page_by_its_place(docname: str, kind: str) -> None:
+    assert page_search.kind(docname) == kind
+
+
+def test_icons_leave_the_theme_and_nothing_else_does() -> None:
+    css = (
+        ".fade{opacity:0}/*! Font Awesome */.fa,.fa-solid{display:inline}.fa-x:before{content:'x'}"
+        "@font-face{font-family:Font Awesome 6}.nav .fa-lg,p{color:red}"
+        "@media print{.fas{top:0}a{top:0}}"
     )
-    assert json.loads(done.stdout) == [
-        [search.stem(term) for term in search.split(query.lower())] for query in queries
-    ]
+    left = ".fade{opacity:0}.nav .fa-lg,p{color:red}@media print{a{top:0}}"
+    assert page_weight.without_icons(css) == left
+
+
+def test_images_are_lazy_from_the_second_on_and_know_their_size(tmp_path: Path) -> None:
+    picture = tmp_path / "somewhere.png"
+    picture.write_bytes(base64.b64decode(sample_book.PIXEL))
+    body = '<img src="a%20b.png" /><img alt="x" src="a%20b.png"/><img loading="eager" src="c.png">'
+    assert page_weight.lazily(body, {"a b.png": picture}) == (
+        '<img src="a%20b.png" width="1" height="1" decoding="async"/>'
+        '<img alt="x" src="a%20b.png" width="1" height="1" loading="lazy" decoding="async"/>'
+        '<img loading="eager" src="c.png">'
+    )
 
 
 def test_the_cell_that_installs_the_helpers_is_folded() -> None:

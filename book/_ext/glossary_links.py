@@ -44,6 +44,10 @@ RUNNING = (
 )
 
 
+#: A link in a row, of which the words stay.
+LINK = re.compile(r"\{(?:doc|ref)\}`([^<`]+?) <[^>`]+>`")
+
+
 @dataclass(frozen=True)
 class Term:
     """A row of the glossary, as one language needs it."""
@@ -62,6 +66,7 @@ def terms(text: str, language: str) -> list[Term]:
     """Return the terms in the tables of the glossary's source."""
     found = []
     for line in text.splitlines():
+        line = LINK.sub(r"\1", line)
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if not line.startswith("|") or len(cells) != 4 or set(cells[0]) <= set("-:"):
             continue

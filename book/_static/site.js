@@ -55,13 +55,4 @@
   addEventListener("beforeprint", () => print(true));
   addEventListener("afterprint", () => print(false));
   matchMedia("print").addEventListener("change", (event) => print(event.matches));
-
-  // A page opened from a folder may not read other files: the search shows titles without excerpts.
-  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
-    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
-  }
-  // What scrolls sideways must be reachable by keyboard.
-  for (const box of document.querySelectorAll(".pst-scrollable-table-container, div.math, pre")) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-  }
 })();

@@ -134,7 +134,7 @@ def with_contents(contents: str, method: registry.Method, known: registry.Regist
     at = max(places) + 1
     if at < len(lines) and lines[at].strip().startswith("title:"):
         at += 1
-    names = f"{method.name_ko}: 노트북 | {method.name}: notebook"
+    names = f"{method.name_ko} · 노트북 | {method.name} · notebook"
     lines[at:at] = [
         f"      - file: {method.review}",
         f"      - file: {method.notebook}",
