@@ -28,10 +28,10 @@ NO_PROSE = (nodes.math, nodes.math_block, nodes.raw, nodes.image, nodes.footnote
 
 def shorten(text: str, length: int = LENGTH) -> str:
     """Return the text's first sentences, as many as fit; at least whole words."""
-    text = " ".join(text.split())
+    text = " ".join(re.sub(r"\s*\[[^\]]*\d{4}[a-z]?\]", "", text).split())  # without citations
     if len(text) <= length:
         return text
-    sentences = re.match(rf"(.{{40,{length - 1}}}[.!?])(?=\s)", text)
+    sentences = re.match(rf"(.{{40,{length - 1}}}(?<! al)[.!?])(?=\s)", text)
     return sentences[1] if sentences else text[: length - 1].rsplit(" ", 1)[0].rstrip(",;:") + "…"
 
 
