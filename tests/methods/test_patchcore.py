@@ -255,7 +255,7 @@ def right(gaps):
     return gaps.min(axis=1).max()
 
 
-HAND = "scores 3.8, 0.2, 0.3"
+HAND = "scores 0, 3, 1, 2"
 LARGEST = "the largest of the nearest"
 WRONG = [
     ("cover", lambda p, r: [0], "a point is 10 away"),
@@ -274,7 +274,7 @@ WRONG = [
     ("can_overtake", lambda low, high, b: low < (1 - 1 / b) * high, "b = 2"),
     ("can_overtake", lambda low, high, b: low > high / 2, "b = 5"),
     ("can_overtake", lambda low, high, b: low * (1 - 1 / b) > high, "b = 2"),
-    ("can_overtake", lambda low, high, b: low > high - 1 / b, "b = 2"),
+    ("can_overtake", lambda low, high, b: low > high - 1 / b, "only lower / higher"),
     ("can_overtake", lambda low, high, b: low > (1 - 1 / (b + 1)) * high, "b = 2"),
     ("can_overtake", lambda low, high, b: (1 - 1 / b) * high, "expected bool"),
     ("can_overtake", lambda low, high, b: bool((low > (1 - 1 / b) * high).all()), "shape"),
