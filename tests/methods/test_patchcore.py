@@ -62,7 +62,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(patchcore, seed):
         ("fidelity", "sigma=(0, sigma, sigma)", "sigma=(0, 4, 4)"),
         ("fidelity", "if b < 2:", "if b < 3:"),
         ("experiments", "left = upper > lower", "left = upper < lower"),
-        ("experiments", "bank.split(2048):", "bank[:2048].split(2048):"),
+        ("experiments", "bank.split(2048)", "bank[:2048].split(2048)"),
         ("experiments", "torch.minimum(upper[left], closer)", "closer"),
     ],
 )
@@ -350,11 +350,15 @@ EQUIVALENT_DEFINITIONS = {
         "top = upper.topk(min({16 → 17}, upper.shape[1])).indices": "any number of them will do",
         "top = upper.topk(min({16 → 15}, upper.shape[1])).indices": "any number of them will do",
         "top = upper.topk(min(16, upper.shape[{1 → 0}])).indices": "any number of them will do",
-        "lower = likely.view(top.shape){.amax → .amin}(dim=1, keepdim=True)": (
+        "lower = exact.amin(dim=0).view(top.shape){.amax → .amin}(dim=1, keepdim=True)": (
             "a lower bound as well, which skips less"
         ),
-        "for part in bank.split({2048 → 2049}):": "the size of a block changes nothing",
-        "for part in bank.split({2048 → 2047}):": "the size of a block changes nothing",
+        "likely, parts = (patches[rows, top].flatten(0, 1), bank.split({2048 → 2049}))": (
+            "the size of a block changes nothing"
+        ),
+        "likely, parts = (patches[rows, top].flatten(0, 1), bank.split({2048 → 2047}))": (
+            "the size of a block changes nothing"
+        ),
         "left = upper {> → >=} lower": "an equal one changes no maximum",
         "return torch.maximum(lower[:, {0 → -1}], upper.amax(dim=1)).numpy()": "of one column",
     },
