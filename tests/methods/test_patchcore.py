@@ -51,9 +51,9 @@ def test_the_checks_pass_on_the_notebook_as_it_is(patchcore, seed):
         ("choice", "round(ratio * len(patches))", "round(ratio * len(patches) / 2)"),
         ("choice", "return drawn[greedy_coreset", "return order.sort().values[greedy_coreset"),
         ("choice", "if projection_dim < points.shape[1]:", "if False:"),
-        ("fidelity", "memory_bank).amin(dim=1))", "memory_bank).mean(dim=1))"),
-        ("fidelity", "memory_bank).amin(dim=1))", "memory_bank).amin(dim=1).square())"),
-        ("fidelity", "patches.split(4096):", "[patches[:4096]] * 2:"),
+        ("fidelity", "found[part] = gaps.amin(dim=1)", "found[part] = gaps.mean(dim=1)"),
+        ("fidelity", "gaps.amin(dim=1).cpu()", "gaps.amin(dim=1).square().cpu()"),
+        ("fidelity", "(len(patches)).split(4096)", "(len(patches)).split(4096)[:1]"),
         ("fidelity", "return (1 - (gaps.amin", "return ((gaps.amin"),
         ("fidelity", "apart = torch.cdist(star,", "apart = torch.cdist(strangest,"),
         ("fidelity", "total = gaps.gather(1, around)", "total = apart.gather(1, around)"),
@@ -335,8 +335,12 @@ EQUIVALENT_DEFINITIONS = {
         "size = max({1 → 0}, round(ratio * len(patches)))": "the start is chosen anyway",
     },
     "nearest_distances": {
-        "for part in patches.split({4096 → 4097}):": "the size of a block changes nothing",
-        "for part in patches.split({4096 → 4095}):": "the size of a block changes nothing",
+        "for part in torch.arange(len(patches)).split({4096 → 4097}):": (
+            "the size of a block changes nothing"
+        ),
+        "for part in torch.arange(len(patches)).split({4096 → 4095}):": (
+            "the size of a block changes nothing"
+        ),
     },
     "anomaly_maps": {
         "return gaussian_filter(maps[:, {0 → -1}].numpy(), sigma=(0, sigma, sigma))": (
