@@ -354,7 +354,7 @@ EQUIVALENT_DEFINITIONS = {
         "top = upper.topk(min({16 → 17}, upper.shape[1])).indices": "any number of them will do",
         "top = upper.topk(min({16 → 15}, upper.shape[1])).indices": "any number of them will do",
         "top = upper.topk(min(16, upper.shape[{1 → 0}])).indices": "any number of them will do",
-        "lower = exact.amin(dim=0).view(top.shape){.amax → .amin}(dim=1, keepdim=True)": (
+        "lower = exact.view(top.shape){.amax → .amin}(dim=1, keepdim=True)": (
             "a lower bound as well, which skips less"
         ),
         "likely, parts = (patches[rows, top].flatten(0, 1), bank.split({2048 → 2049}))": (
