@@ -80,7 +80,8 @@ class LiveDetector(SphinxDirective):
         loaded = {"detector": detector(folder), "samples": samples(folder)}
         sizes = json.dumps({name: f"{len(text) / 1e6:.1f}" for name, text in loaded.items()})
         message = WITHOUT_SCRIPT["ko" if self.config.language == "ko" else "en"]
-        html = f"<div id=\"live-app\" data-sizes='{sizes}'><noscript><p>{message}</p></noscript></div>"
+        inner = f"<noscript><p>{message}</p></noscript>"
+        html = f"<div id=\"live-app\" data-sizes='{sizes}'>{inner}</div>"
         return [nodes.raw("", html, format="html")]
 
 
