@@ -49,7 +49,12 @@ def browser() -> Iterator:
         pytest.fail("no Chromium found: run `make test-deps`", pytrace=False)
     from playwright.sync_api import sync_playwright
 
-    arguments = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--js-flags=--expose-gc",  # to measure what is kept, not what waits to be collected
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no name leads off it
+    ]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=arguments)
         yield chromium
@@ -69,6 +74,17 @@ def pictures() -> np.ndarray:
     row, column = np.mgrid[:SIDE, :SIDE]
     ramp = np.stack([row, column, 255 * ((row // 28 + column // 20) % 2)], -1).astype(np.uint8)
     return np.stack([cell, noise, ramp])
+
+
+@pytest.fixture(scope="module")
+def rounded() -> backbones.Backbone:
+    """The backbone with its weights rounded as weights.bin has them."""
+    backbone = backbones.load()
+    for conv, _ in live_files.convolutions(backbone.network):
+        scale = conv.weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-30)
+        scale /= live_files.LARGEST
+        conv.weight.copy_((conv.weight / scale).round() * scale)
+    return backbone
 
 
 def rgba(pixels: np.ndarray) -> str:
@@ -165,12 +181,9 @@ def test_both_languages_say_the_same_things(browser) -> None:
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def test_features_equal_pytorch(method, pictures) -> None:
+def test_features_equal_pytorch(method, pictures, rounded) -> None:
     """With the same rounded weights to a thousandth; rounding itself costs less than a tenth."""
-    exact, rounded = backbones.load(), backbones.load()
-    for conv, _ in live_files.convolutions(rounded.network):
-        scale = conv.weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-30) / 32767
-        conv.weight.copy_((conv.weight / scale).round() * scale)
+    exact = backbones.load()
     for i, pixels in enumerate(pictures):
         found = method.evaluate(
             "(text) => features(bytes(text)).map(({values}) => window.text(values))", rgba(pixels)
@@ -343,17 +356,13 @@ class Visit:
 
     def pixels(self, room: str) -> np.ndarray:
         """What the page has read: uint8 (N, 224, 224, 3), in the order of the page."""
-        text = self.page.evaluate(
-            """(room) => {
-              const views = document.querySelectorAll(`.live-cards-${room} canvas:first-child`);
-              const read = (view) => view.getContext("2d").getImageData(0, 0, 224, 224).data;
-              const text = (values) => values.reduce((sum, v) => sum + String.fromCharCode(v), "");
-              return [...views].map((view) => text(read(view)));
-            }""",
+        stored = self.page.evaluate(
+            """(room) => [...document.querySelectorAll(`.live-cards-${room} canvas:first-child`)]
+              .map((canvas) => canvas.toDataURL("image/png").split(",")[1])""",
             room,
         )
-        raw = [np.frombuffer(one.encode("latin-1"), np.uint8) for one in text]
-        return np.stack(raw).reshape(-1, SIDE, SIDE, 4)[..., :3]
+        files = [io.BytesIO(base64.b64decode(text)) for text in stored]
+        return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
 
     @property
     def threshold(self) -> float:
@@ -414,21 +423,24 @@ def goods(count: int, **options: object) -> list[dict[str, object]]:
 @pytest.mark.site
 @pytest.mark.browser
 class TestThePage:
-    @pytest.mark.parametrize("kind", ["http", "file"])
     def test_scores_and_ranking_are_the_notebooks_on_the_same_pixels(
-        self, visit, patchcore, kind
+        self, visit, patchcore, rounded
     ) -> None:
-        window = visit(kind)
+        """From a server and from a folder; the coreset needs features that agree to a thousandth."""
         start = time.monotonic()
+        window = visit("file")
         window.begin(0)
         assert time.monotonic() - start < READY
         window.wait("document.querySelectorAll('.live-cards-test > li').length === 8")
         window.idle()
         assert time.monotonic() - start < FIT
+        found_test, found_good = window.scores("test"), window.scores("good")
+        served = visit("http", "ko")
+        served.samples()
+        assert (served.scores("test"), served.scores("good")) == (found_test, found_good)
 
-        network = backbones.load()
-        good = patchcore.extract(network, window.pixels("good"), 3)
-        test = patchcore.extract(network, window.pixels("test"), 3)
+        good = patchcore.extract(rounded, window.pixels("good"), 3)
+        test = patchcore.extract(rounded, window.pixels("test"), 3)
         memories = []
         for patches in good.flatten(1, 2):
             memories.append(patches[patchcore.greedy_coreset(patches, 80, start=0)])
@@ -437,11 +449,11 @@ class TestThePage:
             patchcore.score(good[[i]], torch.cat(memories[:i] + memories[i + 1 :]), 1)[0][0]
             for i in range(len(good))
         ]
-        found_test, found_good = window.scores("test"), window.scores("good")
-        assert list(found_test.values()) == pytest.approx(wanted_test, abs=0.15)
-        assert list(found_good.values()) == pytest.approx(wanted_good, abs=0.15)
-        assert list(np.argsort([*found_test.values()])) == list(np.argsort(wanted_test))
-        assert list(np.diff(wanted_good) < 0.1) == [True] * (len(good) - 1)  # the page's own order
+        # The page shows one digit behind the point.
+        assert np.abs(np.subtract([*found_test.values()], wanted_test)).max() < 0.06
+        assert np.abs(np.subtract([*found_good.values()], wanted_good)).max() < 0.06
+        assert np.argsort([*found_test.values()]).tolist() == np.argsort(wanted_test).tolist()
+        assert np.diff(wanted_good).max() < 0.01  # the page's own order, highest first
 
     def test_the_odd_one_among_the_samples_is_first_and_moves_the_threshold(self, visit) -> None:
         window = visit()
@@ -550,6 +562,7 @@ class TestThePage:
         window = visit()
         window.begin()
         window.page.set_input_files("#live-good", goods(30))
+        window.wait("document.querySelectorAll('.live-cards-good > li').length > 2")
         window.page.get_by_role("button", name="Cancel").click()
         window.idle()
         count = len(window.scores("good"))
@@ -711,11 +724,12 @@ class TestThePage:
           new Worker(URL.createObjectURL(new Blob([text]))).onmessage = ({{data}}) => done(data);
         }})"""
         assert window.page.evaluate(in_worker) == "refused"
-        beacon = """new Promise((done) => {
+        picture = """new Promise((done) => {
           addEventListener("securitypolicyviolation", (event) => done(event.violatedDirective));
           new Image().src = "http://elsewhere.example/?secret";
         })"""
-        assert window.page.evaluate(beacon) == "img-src"
+        assert window.page.evaluate(picture) == "img-src"
+        window.foreign.clear()  # asked for on purpose, and refused
 
     def test_only_this_page_has_the_policy_and_the_scripts(self, site: Path) -> None:
         for path in site.glob("*/book/**/*.html"):
@@ -724,12 +738,12 @@ class TestThePage:
             assert ("Content-Security-Policy" in html) == mine, path
             assert ("_static/live/" in html) == mine, path
             if mine:
-                assert "mathjax" not in html.lower(), "formulas would load another megabyte"
+                assert "_static/mathjax" not in html, "formulas would load another megabyte"
                 assert html.index("Content-Security-Policy") < html.index("<script")
 
     def test_forty_pictures_stay_below_150_megabytes_and_are_quick(self, visit) -> None:
         window = visit("http")
-        before = renderer_memory(window)
+        before = kept_memory(window)
         window.begin()
         start = time.monotonic()
         window.add("good", goods(15))
@@ -739,22 +753,21 @@ class TestThePage:
         window.add("test", [picture(f"test {i}.png", seed=200 + i) for i in range(5)])
         assert (time.monotonic() - start) / 5 < EACH
         assert len(window.scores("good")) == 40
-        assert renderer_memory(window) - before < 150e6
+        assert kept_memory(window) - before < 150e6
 
 
-def renderer_memory(window: Visit) -> float:
-    """What the page's objects take: JavaScript, the worker's memory and canvases, in bytes."""
+def kept_memory(window: Visit) -> int:
+    """What the page holds, in bytes: JavaScript, canvases and the memory of its worker."""
     if not sys.platform.startswith("linux"):
         pytest.skip("read from /proc")
+    for place in (*window.page.workers, window.page):
+        place.evaluate("gc()")
+    window.page.wait_for_timeout(500)
     session = window.page.context.browser.new_browser_cdp_session()
-    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
-    private = [
-        int(
-            re.search(r"Private_Dirty:\s+(\d+)", Path(f"/proc/{p['id']}/smaps_rollup").read_text())[
-                1
-            ]
-        )
-        for p in processes
-        if p["type"] == "renderer"
+    renderers = [
+        Path(f"/proc/{process['id']}/smaps_rollup").read_text("utf-8")
+        for process in session.send("SystemInfo.getProcessInfo")["processInfo"]
+        if process["type"] == "renderer"
     ]
-    return 1000.0 * sum(private)
+    private = [int(re.search(r"Private_Dirty:\s+(\d+)", text)[1]) for text in renderers]
+    return 1024 * max(private)  # that of this page: the others hold no pictures

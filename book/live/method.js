@@ -46,7 +46,8 @@ function unpack_weights(kernels, layers, bytes) {
     const [scale, biases] = [next(Float32Array, layer.out), next(Float32Array, layer.out)];
     const [weight, bias] = [kernels.room(stored.length), kernels.room(layer.out)];
     bias.values.set(biases);
-    weight.values.set(Float32Array.from(stored, (value, i) => value * scale[i % layer.out]));
+    const { values } = weight;
+    for (let i = 0; i < stored.length; i++) values[i] = stored[i] * scale[i % layer.out];
     return { ...layer, weight, bias };
   });
 }
@@ -126,16 +127,15 @@ function local_mean({ side, channels, values }, size) {
   return { side, channels, values: means };
 }
 
-/** Bring a map to another side bilinearly, as torch's interpolate does. */
-function enlarge({ side, channels, values }, newSide) {
-  if (side === newSide) return { side, channels, values };
+/** Bring a map to another side bilinearly, as torch's interpolate does. The result goes into `large`, whose cells
+ *  have `depth` numbers each, from number `start` on. */
+function enlarge({ side, channels, values }, newSide, large, depth, start) {
   const places = Array.from({ length: newSide }, (_, i) => {
     const x = Math.max(0, ((i + 0.5) * side) / newSide - 0.5);
     const low = Math.min(Math.floor(x), side - 1);
     return { low, high: Math.min(low + 1, side - 1), share: x - low };
   });
-  const large = new Float32Array(newSide ** 2 * channels);
-  let at = 0;
+  let at = start;
   for (const row of places)
     for (const column of places) {
       const corner = (r, c) => (r * side + c) * channels;
@@ -144,23 +144,21 @@ function enlarge({ side, channels, values }, newSide) {
       for (let i = 0; i < channels; i++) {
         const above = values[a + i] + (values[b + i] - values[a + i]) * column.share;
         const below = values[c + i] + (values[d + i] - values[c + i]) * column.share;
-        large[at++] = above + (below - above) * row.share;
+        large[at + i] = above + (below - above) * row.share;
       }
+      at += depth;
     }
-  return { side: newSide, channels, values: large };
 }
 
-/** The levels of the network -> patches (28 * 28, D): local mean, the coarse level enlarged, both joined. */
+/** The levels of the network -> patches (28 * 28, D): local means, brought to the finest grid and joined. */
 function local_patches(levels) {
   const { side } = levels[0];
-  const parts = levels.map((level) => enlarge(local_mean(level, PATCH_SIZE), side));
-  const depth = parts.reduce((sum, part) => sum + part.channels, 0);
+  const depth = levels.reduce((sum, level) => sum + level.channels, 0);
   const values = new Float32Array(side ** 2 * depth);
   let start = 0;
-  for (const part of parts) {
-    for (let cell = 0; cell < side ** 2; cell++)
-      values.set(part.values.subarray(cell * part.channels, (cell + 1) * part.channels), cell * depth + start);
-    start += part.channels;
+  for (const level of levels) {
+    enlarge(local_mean(level, PATCH_SIZE), side, values, depth, start);
+    start += level.channels;
   }
   return { side, depth, values };
 }
@@ -215,14 +213,13 @@ function load_search(kernels) {
 
 /** The distances on the grid, enlarged to the picture and smoothed by a Gaussian, as SciPy does. */
 function anomaly_map(grid) {
-  const side = Math.sqrt(grid.length);
-  const { values } = enlarge({ side, channels: 1, values: grid }, IMAGE_SIZE);
+  const large = new Float32Array(IMAGE_SIZE ** 2);
+  enlarge({ side: Math.sqrt(grid.length), channels: 1, values: grid }, IMAGE_SIZE, large, 1, 0);
   const radius = Math.round(4 * SIGMA);
   const bell = Float64Array.from({ length: 2 * radius + 1 }, (_, i) => Math.exp(-((i - radius) ** 2) / (2 * SIGMA ** 2)));
   const total = bell.reduce((sum, value) => sum + value);
   const mirrored = (i) => (i < 0 ? -i - 1 : i >= IMAGE_SIZE ? 2 * IMAGE_SIZE - 1 - i : i);
-  const smooth = (from) => {
-    const to = new Float32Array(from.length); // transposed, so that twice gives rows and columns
+  const smooth = (from, to) => { // transposed, so that twice gives rows and columns
     const line = new Float64Array(IMAGE_SIZE + 2 * radius);
     for (let row = 0; row < IMAGE_SIZE; row++) {
       for (let i = 0; i < line.length; i++) line[i] = from[row * IMAGE_SIZE + mirrored(i - radius)];
@@ -234,7 +231,7 @@ function anomaly_map(grid) {
     }
     return to;
   };
-  return smooth(smooth(values));
+  return smooth(smooth(large, new Float32Array(large.length)), large);
 }
 
 /** Score and map of a picture: its strangest patch decides. (The notebook's Eq. 7 is left out: it changes little.) */

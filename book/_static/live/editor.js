@@ -49,7 +49,7 @@ live.paint = ({ name, source, before, look, drawMap, closed }) => {
   const { element, words } = live;
   const canvas = element("canvas", { width: live.SIDE, height: live.SIDE, className: "live-drawing" });
   const painted = element("canvas", { width: live.SIDE, height: live.SIDE });
-  const map = element("canvas", { role: "img", ariaLabel: words.map });
+  const map = element("canvas", { width: live.SIDE, height: live.SIDE, role: "img", ariaLabel: words.map });
   const size = element("input", { type: "range", min: 1, max: 30, value: 6 });
   const colour = element("input", { type: "color", value: "#101010" });
   const said = element("p", { className: "live-said", role: "status" });
@@ -84,7 +84,7 @@ live.paint = ({ name, source, before, look, drawMap, closed }) => {
     Object.assign(pen, { strokeStyle: colour.value, lineWidth: size.valueAsNumber, lineCap: "round" });
     pen.beginPath();
     pen.moveTo(...from);
-    pen.lineTo(...to);
+    pen.lineTo(to[0] + 0.01, to[1]); // a dab is a line too, and one of no length is not drawn everywhere
     pen.stroke();
     show();
     answer();

@@ -23,7 +23,12 @@
     const script = element("script", { src: here + name, onload: done, onerror: () => failed(new Error(name)) });
     document.head.append(script);
   });
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const bytes = (text) => {
+    const letters = atob(text);
+    const values = new Uint8Array(letters.length);
+    for (let i = 0; i < values.length; i++) values[i] = letters.charCodeAt(i);
+    return values;
+  };
 
   async function start() {
     if (ask) return;
@@ -41,7 +46,8 @@
     };
     const question = (name, details = {}) => new Promise((done, failed) => {
       waiting.set(++count, { done, failed });
-      worker.postMessage({ number: count, question: name, ...details });
+      const given = [details.weights, details.pixels?.buffer].filter(Boolean); // handed over, not copied
+      worker.postMessage({ number: count, question: name, ...details }, given);
     });
     await question("start", { wasm: bytes(wasm), facts, weights: bytes(weights).buffer });
     delete live.detector; // two megabytes of text that are needed no more
@@ -118,8 +124,9 @@
   function makeCard(picture) {
     const good = picture.room === "good";
     const { name } = picture;
-    const view = element("canvas", { width: live.SIDE, height: live.SIDE, role: "img" });
-    const map = element("canvas", { className: "live-map", ariaHidden: "true" });
+    const view = picture.canvas;
+    view.role = "img";
+    const over = element("canvas", { width: live.SIDE, height: live.SIDE, ariaHidden: "true" }); // map and box
     const score = element("strong");
     const verdict = element("span", { className: "live-verdict" });
     const truth = element("select", { ariaLabel: words.truthName(name), onchange: () => {
@@ -134,12 +141,12 @@
       (next ?? rooms[picture.room].input).focus();
     }, className: "live-remove" }, words.remove);
     const card = element("li", { className: "live-card" },
-      element("div", { className: "live-frame" }, view, map),
+      element("div", { className: "live-frame" }, view, over),
       element("div", { className: "live-name", title: `${name}, ${picture.width} × ${picture.height}` }, name),
       element("div", {}, `${good ? words.heldOut : words.score} `, score), verdict,
       good ? null : element("label", { className: "live-truth" }, `${words.truth} `, truth),
       element("div", { className: "live-buttons" }, edit, remove));
-    return { card, view, map, score, verdict, truth, edit };
+    return { card, view, over, score, verdict, truth, edit };
   }
 
   /** Bring everything on the page up to date with the pictures. */
@@ -150,7 +157,7 @@
     const threshold = moved ?? proposed?.threshold;
     const apart = new Set(scored.filter((_, i) => live.standingOut(scored.map((picture) => picture.image_score))[i]));
     // Colours begin a little below what half of the good pictures reach, so that these stay nearly bare.
-    const peaks = scored.map((picture) => picture.anomaly_map.reduce((most, value) => Math.max(most, value))).sort((a, b) => a - b);
+    const peaks = scored.map((picture) => picture.peak).sort((a, b) => a - b);
     const typical = peaks[Math.floor(peaks.length / 2)];
     scale = proposed ? [0.8 * typical, 1.7 * typical] : null;
 
@@ -162,11 +169,9 @@
       rooms[room].clear.hidden = list.length === 0;
     }
     for (const picture of pictures) {
-      const { view, map, score, verdict, truth, edit, card } = picture.card;
+      const { view, over, score, verdict, truth, edit, card } = picture.card;
       const { image_score, anomaly_map, name, room } = picture;
       const above = image_score > threshold;
-      view.getContext("2d").drawImage(picture.canvas, 0, 0);
-      live.outline(view, picture.box);
       score.textContent = image_score === undefined ? "–" : image_score.toFixed(1);
       if (room === "test") verdict.textContent = !proposed || image_score === undefined ? words.noVerdict : above ? words.above : words.below;
       else verdict.textContent = apart.has(picture) ? `▲ ${words.standsOut}` : "";
@@ -176,10 +181,12 @@
       edit.hidden = room === "good" && image_score === undefined;
       edit.textContent = room === "good" ? words.paint : picture.box ? words.boxed : words.box;
       edit.ariaLabel = (room === "good" ? words.paintName : words.boxName)(name);
-      map.hidden = !heat.checked || !anomaly_map;
-      if (anomaly_map && scale) {
-        live.drawMap(map, anomaly_map, ...scale);
-        live.outline(map, picture.box);
+      const drawn = [heat.checked && scale && anomaly_map, scale?.[0], picture.box];
+      if (drawn.some((what, i) => what !== picture.drawn?.[i])) {
+        picture.drawn = drawn;
+        over.getContext("2d").clearRect(0, 0, live.SIDE, live.SIDE);
+        if (drawn[0]) live.drawMap(over, anomaly_map, ...scale);
+        live.outline(over, picture.box);
       }
     }
     const odd = pictures.filter((picture) => picture.width !== picture.height).length;
@@ -190,7 +197,7 @@
       scored.length > 1 && words.ranked,
       good.some((picture) => picture.isOdd) && scored.length > 1 && words.oddSample,
     ].filter(Boolean).map((text) => element("li", {}, text)));
-    strip.draw(scored, test.filter((picture) => picture.image_score !== undefined), proposed, threshold);
+    strip.show(scored, test.filter((picture) => picture.image_score !== undefined), proposed, threshold);
   }
   /* --- reading and scoring ------------------------------------------------------------------------ */
 
@@ -267,6 +274,7 @@
     const found = await ask("score", { id: picture.id });
     picture.image_score = found?.image_score;
     picture.anomaly_map = found?.anomaly_map;
+    picture.peak = found?.anomaly_map.reduce((most, value) => Math.max(most, value));
   }
 
   async function rateAll() {
@@ -293,7 +301,8 @@
   function again() {
     queue = queue.then(async () => {
       await each(pictures.filter((picture) => picture.width !== picture.height), words.reading, async (picture) => {
-        Object.assign(picture, await live.readPicture(picture.file, fit), { box: null });
+        await live.readPicture(picture.file, fit, picture.canvas);
+        picture.box = null;
         await ask(picture.room, { id: picture.id, pixels: live.pixels(picture.canvas) });
       });
       await rateAll();
@@ -336,7 +345,7 @@
     const summary = element("div", { hidden: true }, results, csv);
     let [low, high, threshold] = [0, 1, 0];
 
-    function draw(good, test, proposed, chosen) {
+    function show(good, test, proposed, chosen) {
       box.hidden = good.length < 2;
       summary.hidden = box.hidden || !test.length;
       if (box.hidden) return;
@@ -405,6 +414,6 @@
       link.click();
       URL.revokeObjectURL(link.href);
     }
-    return { box, summary, draw };
+    return { box, summary, show };
   }
 })();

@@ -18,7 +18,7 @@ function reason(file) {
 
 /** Draw a file onto a canvas of 224 x 224; throws a key of words.reasons.
  *  `fit` is "crop" (the central square) or "pad" (everything, between grey bars). */
-live.readPicture = async (file, fit) => {
+live.readPicture = async (file, fit, canvas = document.createElement("canvas")) => {
   if (file.size > LARGEST_FILE) throw "large";
   let bitmap;
   try {
@@ -26,7 +26,6 @@ live.readPicture = async (file, fit) => {
   } catch {
     throw reason(file);
   }
-  const canvas = document.createElement("canvas");
   canvas.width = canvas.height = live.SIDE;
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const { width, height } = bitmap;
@@ -47,7 +46,6 @@ const HEAT = [[120, 28, 109, 0], [187, 55, 84, 130], [237, 105, 37, 190], [251, 
 
 /** Draw an anomaly map; 0 of the scale is `low`, its end `high`. */
 live.drawMap = (canvas, map, low, high) => {
-  canvas.width = canvas.height = live.SIDE;
   const context = canvas.getContext("2d");
   const image = context.createImageData(live.SIDE, live.SIDE);
   for (let i = 0; i < map.length; i++) {
