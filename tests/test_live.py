@@ -426,7 +426,7 @@ class TestThePage:
     def test_scores_and_ranking_are_the_notebooks_on_the_same_pixels(
         self, visit, patchcore, rounded
     ) -> None:
-        """From a server and from a folder; the coreset needs features that agree to a thousandth."""
+        """From a server and from a folder. (Equal coresets need features equal to a thousandth.)"""
         start = time.monotonic()
         window = visit("file")
         window.begin(0)
@@ -470,6 +470,20 @@ class TestThePage:
             one.inner_text() for one in window.page.locator(".live-cards-test .live-verdict").all()
         ]
         assert ["suspicious" in one for one in said] == [False] * 3 + [True] * 5
+        # What the page says about how a picture was saved.
+        said = window.text("article")
+        said = said[said.index("has a score of") : said.index("above the threshold. Save")]
+        quoted = [float(number) for number in re.findall(r"\d+\.\d", said)]
+        image, again = Image.open(LIVE / "samples/test_02.jpg").convert("RGB"), []
+        for kind, quality in (("WEBP", 50), ("JPEG", 20)):
+            with io.BytesIO() as file:
+                image.save(file, kind, quality=quality)
+                again.append({"name": kind, "mimeType": "", "buffer": file.getvalue()})
+        window.add("test", again)
+        scores = window.scores("test")
+        found = [scores["test 02.jpg"], scores["WEBP"], scores["JPEG"]]
+        assert found == pytest.approx(quoted, abs=1.5)
+        assert found[1] < window.threshold < found[2]
 
     def test_good_defective_broken_and_unknown_files_dropped_at_once(self, visit) -> None:
         window = visit("http")
@@ -519,7 +533,19 @@ class TestThePage:
         }.items():
             assert [line for line in said if line.startswith(name) and reason in line], name
         assert len(said) == 5
-        fine, spot = window.scores("test").values()
+        window.page.hover(".live-cards-test")
+        window.page.evaluate(
+            """(text) => {
+              const clipboardData = new DataTransfer();
+              const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+              clipboardData.items.add(new File([bytes], "image.png", {type: "image/png"}));
+              document.dispatchEvent(new ClipboardEvent("paste", {clipboardData}));
+            }""",
+            base64.b64encode(picture("pasted", seed=79)["buffer"]).decode(),
+        )
+        window.idle()
+        assert [name for name in window.scores("test") if name.startswith("Pasted picture")]
+        fine, spot, *_ = window.scores("test").values()
         assert fine < spot and window.threshold < spot
         verdicts = window.page.locator(".live-cards-test .live-verdict")
         assert "suspicious" in verdicts.nth(1).inner_text()

@@ -2,11 +2,11 @@
 "use strict";
 window.live = window.live ?? {};
 
-/** A new element: element("button", {type: "button", onclick}, "text", child, …). */
+/** A new element: element("button", {type: "button", "aria-label": "Close", onclick}, "text", child, …). */
 live.element = (name, properties = {}, ...children) => {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
-    if (key in made && key !== "list") made[key] = value;
+    if (key in made && key !== "role") made[key] = value;
     else made.setAttribute(key, value);
   }
   made.append(...children.filter((child) => child !== null && child !== undefined));
@@ -21,7 +21,7 @@ function openDialog(title, hint, canvas, moved, closed) {
   const figure = (child, text) => element("figure", {}, child, element("figcaption", {}, text));
   const controls = element("div", { className: "live-row" });
   const pictures = element("div", { className: "live-pair" }, figure(canvas, words.picture));
-  const dialog = element("dialog", { className: "live-dialog", ariaLabel: title },
+  const dialog = element("dialog", { className: "live-dialog", "aria-label": title },
     element("h3", {}, title), element("p", {}, hint), controls, pictures,
     element("div", { className: "live-row" }, element("button", { type: "button", className: "live-main", onclick: () => dialog.close() }, words.close)));
   const place = (event) => {
@@ -29,6 +29,8 @@ function openDialog(title, hint, canvas, moved, closed) {
     return [((event.clientX - frame.left) / frame.width) * live.SIDE, ((event.clientY - frame.top) / frame.height) * live.SIDE];
   };
   canvas.tabIndex = 0;
+  canvas.setAttribute("role", "application"); // the arrow keys are its own
+  canvas.setAttribute("aria-label", words.picture);
   canvas.onpointerdown = (event) => {
     if (event.button > 0) return;
     canvas.setPointerCapture(event.pointerId);
@@ -49,7 +51,7 @@ live.paint = ({ name, source, before, look, drawMap, closed }) => {
   const { element, words } = live;
   const canvas = element("canvas", { width: live.SIDE, height: live.SIDE, className: "live-drawing" });
   const painted = element("canvas", { width: live.SIDE, height: live.SIDE });
-  const map = element("canvas", { width: live.SIDE, height: live.SIDE, role: "img", ariaLabel: words.map });
+  const map = element("canvas", { width: live.SIDE, height: live.SIDE, role: "img", "aria-label": words.map });
   const size = element("input", { type: "range", min: 1, max: 30, value: 6 });
   const colour = element("input", { type: "color", value: "#101010" });
   const said = element("p", { className: "live-said", role: "status" });
@@ -95,7 +97,6 @@ live.paint = ({ name, source, before, look, drawMap, closed }) => {
     if (last) line(last, [x, y]);
     last = phase === "end" ? null : [x, y];
   }, closed);
-  canvas.ariaLabel = words.picture;
   canvas.onkeydown = (event) => {
     const step = event.shiftKey ? 1 : 8;
     cursor ??= [live.SIDE / 2, live.SIDE / 2];
@@ -135,7 +136,6 @@ live.drawBox = ({ name, source, box, changed, closed }) => {
     if (right - left >= 3 && bottom - top >= 3) set({ x: left, y: top, width: right - left, height: bottom - top });
     if (phase === "end") start = null;
   }, closed);
-  canvas.ariaLabel = words.picture;
   canvas.onkeydown = (event) => {
     if (!(event.key in ARROWS)) return;
     event.preventDefault();

@@ -63,7 +63,7 @@
   const stop = element("button", { type: "button", onclick: () => { cancels++; } }, words.cancel);
   const bar = element("div", { className: "live-bar", hidden: true }, element("label", {}, doing, progress), stop);
   const leftOut = element("ul");
-  const leftOutBox = element("div", { className: "live-left-out", hidden: true }, element("h4", {}, words.leftOut), leftOut);
+  const leftOutBox = element("div", { className: "live-left-out", hidden: true }, element("p", {}, element("strong", {}, words.leftOut)), leftOut);
   const heat = element("input", { type: "checkbox", checked: true, onchange: () => draw() });
   const chosenFit = (value, text) => element("label", {}, element("input", {
     type: "radio", name: "live-fit", value, checked: value === fit, onchange: () => { fit = value; again(); } }), ` ${text}`);
@@ -85,12 +85,12 @@
     const good = room === "good";
     const input = element("input", {
       type: "file", accept: "image/*,.heic,.heif,.tif,.tiff", multiple: true, id: `live-${room}`, className: "live-file",
-      ariaLabel: good ? words.chooseGood : words.chooseTest, onchange: () => { add([...input.files], room); input.value = ""; } });
+      "aria-label": good ? words.chooseGood : words.chooseTest, onchange: () => { add([...input.files], room); input.value = ""; } });
     const drop = element("label", { className: "live-drop", htmlFor: input.id },
       element("span", { className: "live-choose" }, words.choose), element("span", {}, words.drop));
-    const list = element("ul", { className: `live-cards live-cards-${room}`, tabIndex: good ? 0 : -1, ariaLabel: good ? words.good : words.test });
+    const list = element("ul", { className: `live-cards live-cards-${room}`, ...(good && { tabIndex: 0 }), "aria-label": good ? words.good : words.test });
     const clear = element("button", { type: "button", hidden: true, onclick: () => of(room).slice().forEach(takeOut) }, good ? words.clearGood : words.clearTest);
-    const box = element("section", { className: "live-room", ariaLabel: good ? words.good : words.test },
+    const box = element("section", { className: "live-room", "aria-label": good ? words.good : words.test },
       element("h3", {}, good ? words.good : words.test),
       element("p", {}, good ? words.goodHint : words.testHint), input, drop);
     if (good) box.append(element("fieldset", { className: "live-fit" }, element("legend", {}, words.notSquare),
@@ -125,17 +125,17 @@
     const good = picture.room === "good";
     const { name } = picture;
     const view = picture.canvas;
-    view.role = "img";
-    const over = element("canvas", { width: live.SIDE, height: live.SIDE, ariaHidden: "true" }); // map and box
+    view.setAttribute("role", "img");
+    const over = element("canvas", { width: live.SIDE, height: live.SIDE, "aria-hidden": "true" }); // map and box
     const score = element("strong");
     const verdict = element("span", { className: "live-verdict" });
-    const truth = element("select", { ariaLabel: words.truthName(name), onchange: () => {
+    const truth = element("select", { "aria-label": words.truthName(name), onchange: () => {
       picture.truth = truth.value;
       if (picture.truth !== "defective") picture.box = null;
       draw();
     } }, ...[["", words.unknown], ["good", words.isGood], ["defective", words.isDefective]].map(([value, text]) => element("option", { value }, text)));
     const edit = element("button", { type: "button", onclick: () => (good ? paint(picture) : box(picture)) });
-    const remove = element("button", { type: "button", ariaLabel: words.removeName(name), onclick: () => {
+    const remove = element("button", { type: "button", "aria-label": words.removeName(name), onclick: () => {
       const next = (card.nextElementSibling ?? card.previousElementSibling)?.querySelector(".live-remove");
       takeOut(picture);
       (next ?? rooms[picture.room].input).focus();
@@ -176,11 +176,11 @@
       if (room === "test") verdict.textContent = !proposed || image_score === undefined ? words.noVerdict : above ? words.above : words.below;
       else verdict.textContent = apart.has(picture) ? `▲ ${words.standsOut}` : "";
       card.classList.toggle("live-above", room === "test" ? above : apart.has(picture));
-      view.ariaLabel = words.imageOf(name, `${words.score} ${score.textContent}. ${verdict.textContent}`);
+      view.setAttribute("aria-label", words.imageOf(name, `${words.score} ${score.textContent}. ${verdict.textContent}`));
       truth.value = picture.truth;
       edit.hidden = room === "good" && image_score === undefined;
       edit.textContent = room === "good" ? words.paint : picture.box ? words.boxed : words.box;
-      edit.ariaLabel = (room === "good" ? words.paintName : words.boxName)(name);
+      edit.setAttribute("aria-label", (room === "good" ? words.paintName : words.boxName)(name));
       const drawn = [heat.checked && scale && anomaly_map, scale?.[0], picture.box];
       if (drawn.some((what, i) => what !== picture.drawn?.[i])) {
         picture.drawn = drawn;
@@ -331,7 +331,7 @@
   function makeStrip() {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     svg.setAttribute("aria-hidden", "true");
-    const slider = element("input", { type: "range", min: 0, max: 1000, step: 1, ariaLabel: words.thresholdSlider, oninput: () => {
+    const slider = element("input", { type: "range", min: 0, max: 1000, step: 1, "aria-label": words.thresholdSlider, oninput: () => {
       moved = low + (slider.valueAsNumber / 1000) * (high - low);
       draw();
     } });
@@ -339,7 +339,7 @@
     const [lines, results] = [0, 1].map(() => element("ul", { className: "live-notes" }));
     const reset = element("button", { type: "button", onclick: () => { moved = null; draw(); } }, words.reset);
     const csv = element("button", { type: "button", onclick: save }, words.csv);
-    const box = element("section", { className: "live-room", hidden: true, ariaLabel: words.threshold },
+    const box = element("section", { className: "live-room", hidden: true, "aria-label": words.threshold },
       element("h3", {}, words.threshold), element("p", {}, words.thresholdHint),
       element("div", { className: "live-strip" }, svg, slider), value, lines, reset);
     const summary = element("div", { hidden: true }, results, csv);
@@ -370,7 +370,8 @@
       };
       svg.replaceChildren(lane(words.laneGood, 14), lane(words.laneTest, 62), ...good.map((picture) => mark(picture, 28)), ...test.map((picture) => mark(picture, 76)));
       slider.value = (1000 * (threshold - low)) / (high - low);
-      slider.ariaValueText = value.textContent = `${words.thresholdSlider} ${threshold.toFixed(1)}`;
+      slider.setAttribute("aria-valuetext", threshold.toFixed(1));
+      value.textContent = `${words.thresholdSlider} ${threshold.toFixed(1)}`;
       reset.disabled = moved === null;
       const above = (list) => list.filter((picture) => picture.image_score > threshold).length;
       lines.replaceChildren(...[
