@@ -634,6 +634,7 @@ class TestThePage:
         window.page.mouse.move(*at[1], steps=3)
         window.page.mouse.up()
         window.page.keyboard.press("Escape")
+        window.wait("!document.querySelector('.live-dialog')")
         assert truths.nth(4).input_value() == "defective"
         assert re.search(r"inside the boxes .*: 0\.\d{3}, on 1 picture\.", window.text())
         assert "3 defective, 17 good" in window.text()
@@ -674,6 +675,7 @@ class TestThePage:
     def test_everything_works_by_keyboard(self, visit) -> None:
         window = visit()
         page, press = window.page, window.page.keyboard.press
+        closed = "!document.querySelector('.live-dialog')"
         page.locator("#live-app .live-main").first.focus()
         press("Enter")
         window.wait("document.querySelectorAll('.live-cards-test > li').length === 8")
@@ -712,7 +714,7 @@ class TestThePage:
             press("Space")
         window.wait(f"document.querySelector('.live-said').textContent !== {said!r}")
         press("Escape")
-        assert page.locator("dialog").filter(has=page.locator(".live-drawing")).count() == 0
+        window.wait(closed)
         assert "Paint a defect" in page.evaluate("document.activeElement.ariaLabel")
 
         page.get_by_role("button", name="Box the defect on test 05.jpg").focus()
@@ -720,6 +722,7 @@ class TestThePage:
         press("ArrowRight")
         press("Shift+ArrowDown")
         press("Escape")
+        window.wait(closed)
         assert page.evaluate("document.activeElement.textContent") == "Change box"
         assert page.get_by_label("test 05.jpg: in truth").input_value() == "defective"
 

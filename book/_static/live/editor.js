@@ -23,10 +23,12 @@ function openDialog(title, hint, canvas, moved, closed) {
   const pictures = element("div", { className: "live-pair" }, figure(canvas, words.picture));
   const dialog = element("dialog", { className: "live-dialog", "aria-label": title },
     element("h3", {}, title), element("p", {}, hint), controls, pictures,
-    element("div", { className: "live-row" }, element("button", { type: "button", className: "live-main", onclick: () => dialog.close() }, words.close)));
+    element("div", { className: "live-row" },
+      element("button", { type: "button", className: "live-main", onclick: () => dialog.close() }, words.close)));
   const place = (event) => {
     const frame = canvas.getBoundingClientRect();
-    return [((event.clientX - frame.left) / frame.width) * live.SIDE, ((event.clientY - frame.top) / frame.height) * live.SIDE];
+    const [x, y] = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
+    return [x * live.SIDE, y * live.SIDE];
   };
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application"); // the arrow keys are its own
@@ -100,7 +102,8 @@ live.paint = ({ name, source, before, look, drawMap, closed }) => {
   canvas.onkeydown = (event) => {
     const step = event.shiftKey ? 1 : 8;
     cursor ??= [live.SIDE / 2, live.SIDE / 2];
-    if (event.key in ARROWS) cursor = cursor.map((at, i) => Math.min(live.SIDE, Math.max(0, at + step * ARROWS[event.key][i])));
+    if (event.key in ARROWS)
+      cursor = cursor.map((at, i) => Math.min(live.SIDE, Math.max(0, at + step * ARROWS[event.key][i])));
     else if (event.key === " ") line(cursor, cursor);
     else return;
     event.preventDefault();
@@ -141,10 +144,10 @@ live.drawBox = ({ name, source, box, changed, closed }) => {
     event.preventDefault();
     const [dx, dy] = ARROWS[event.key].map((way) => 4 * way);
     const { x, y, width, height } = box ?? { x: 88, y: 88, width: 48, height: 48 };
-    const moved = event.shiftKey
-      ? { x, y, width: Math.min(Math.max(8, width + dx), live.SIDE - x), height: Math.min(Math.max(8, height + dy), live.SIDE - y) }
-      : { x: Math.min(Math.max(0, x + dx), live.SIDE - width), y: Math.min(Math.max(0, y + dy), live.SIDE - height), width, height };
-    set(moved);
+    const within = (value, least, most) => Math.min(Math.max(least, value), most);
+    set(event.shiftKey
+      ? { x, y, width: within(width + dx, 8, live.SIDE - x), height: within(height + dy, 8, live.SIDE - y) }
+      : { x: within(x + dx, 0, live.SIDE - width), y: within(y + dy, 0, live.SIDE - height), width, height });
   };
   controls.append(element("button", { type: "button", onclick: () => set(null) }, words.noBox));
   show();

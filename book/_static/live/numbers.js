@@ -45,7 +45,8 @@ live.auroc = (good, defective) => {
  *  Hanley and McNeil (1982). A bootstrap, as the notebooks use, has no width at 1, where few pictures often are. */
 live.aurocInterval = (value, good, defective) => {
   const beyond = (area) => {
-    const variance = (area * (1 - area) * (1 + ((defective - 1) * (1 - area)) / (2 - area) + ((good - 1) * area) / (1 + area))) / (good * defective);
+    const share = 1 + ((defective - 1) * (1 - area)) / (2 - area) + ((good - 1) * area) / (1 + area);
+    const variance = (area * (1 - area) * share) / (good * defective);
     return Math.abs(value - area) - 1.96 * Math.sqrt(variance);
   };
   const edge = (inside, outside) => {

@@ -63,7 +63,8 @@
   const stop = element("button", { type: "button", onclick: () => { cancels++; } }, words.cancel);
   const bar = element("div", { className: "live-bar", hidden: true }, element("label", {}, doing, progress), stop);
   const leftOut = element("ul");
-  const leftOutBox = element("div", { className: "live-left-out", hidden: true }, element("p", {}, element("strong", {}, words.leftOut)), leftOut);
+  const leftOutBox = element("div", { className: "live-left-out", hidden: true },
+    element("p", {}, element("strong", {}, words.leftOut)), leftOut);
   const heat = element("input", { type: "checkbox", checked: true, onchange: () => draw() });
   const chosenFit = (value, text) => element("label", {}, element("input", {
     type: "radio", name: "live-fit", value, checked: value === fit, onchange: () => { fit = value; again(); } }), ` ${text}`);
@@ -85,11 +86,14 @@
     const good = room === "good";
     const input = element("input", {
       type: "file", accept: "image/*,.heic,.heif,.tif,.tiff", multiple: true, id: `live-${room}`, className: "live-file",
-      "aria-label": good ? words.chooseGood : words.chooseTest, onchange: () => { add([...input.files], room); input.value = ""; } });
+      "aria-label": good ? words.chooseGood : words.chooseTest,
+      onchange: () => { add([...input.files], room); input.value = ""; } });
     const drop = element("label", { className: "live-drop", htmlFor: input.id },
       element("span", { className: "live-choose" }, words.choose), element("span", {}, words.drop));
-    const list = element("ul", { className: `live-cards live-cards-${room}`, ...(good && { tabIndex: 0 }), "aria-label": good ? words.good : words.test });
-    const clear = element("button", { type: "button", hidden: true, onclick: () => of(room).slice().forEach(takeOut) }, good ? words.clearGood : words.clearTest);
+    const list = element("ul", { className: `live-cards live-cards-${room}`, "aria-label": good ? words.good : words.test });
+    if (good) list.tabIndex = 0; // it scrolls
+    const clear = element("button", { type: "button", hidden: true, onclick: () => of(room).forEach(takeOut) },
+      good ? words.clearGood : words.clearTest);
     const box = element("section", { className: "live-room", "aria-label": good ? words.good : words.test },
       element("h3", {}, good ? words.good : words.test),
       element("p", {}, good ? words.goodHint : words.testHint), input, drop);
@@ -108,12 +112,14 @@
   }
 
   // A file dropped beside the rooms would take the place of the page, and of all that is on it.
-  for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => { if (!work.hidden) event.preventDefault(); });
+  for (const name of ["dragover", "drop"])
+    document.addEventListener(name, (event) => { if (!work.hidden) event.preventDefault(); });
 
   // What is pasted goes where the reader is: to the room that holds focus or pointer, else to the good pictures.
   document.addEventListener("paste", (event) => {
     if (work.hidden) return;
-    const files = [...event.clipboardData.files].map((file) => new File([file], words.pasted(++number), { type: file.type }));
+    const named = (file) => new File([file], words.pasted(++number), { type: file.type });
+    const files = [...event.clipboardData.files].map(named);
     if (!files.length) return;
     event.preventDefault();
     add(files, rooms.test.box.matches(":hover, :focus-within") ? "test" : "good");
@@ -133,7 +139,9 @@
       picture.truth = truth.value;
       if (picture.truth !== "defective") picture.box = null;
       draw();
-    } }, ...[["", words.unknown], ["good", words.isGood], ["defective", words.isDefective]].map(([value, text]) => element("option", { value }, text)));
+    } });
+    for (const [value, text] of [["", words.unknown], ["good", words.isGood], ["defective", words.isDefective]])
+      truth.append(element("option", { value }, text));
     const edit = element("button", { type: "button", onclick: () => (good ? paint(picture) : box(picture)) });
     const remove = element("button", { type: "button", "aria-label": words.removeName(name), onclick: () => {
       const next = (card.nextElementSibling ?? card.previousElementSibling)?.querySelector(".live-remove");
@@ -165,7 +173,8 @@
     for (const [room, list] of Object.entries({ good, test })) {
       const cards = list.map((picture) => picture.card.card);
       const shown = [...rooms[room].list.children];
-      if (cards.length !== shown.length || cards.some((card, i) => card !== shown[i])) rooms[room].list.replaceChildren(...cards);
+      if (cards.length !== shown.length || cards.some((card, i) => card !== shown[i])) // else the focus would be lost
+        rooms[room].list.replaceChildren(...cards);
       rooms[room].clear.hidden = list.length === 0;
     }
     for (const picture of pictures) {
@@ -173,8 +182,9 @@
       const { image_score, anomaly_map, name, room } = picture;
       const above = image_score > threshold;
       score.textContent = image_score === undefined ? "–" : image_score.toFixed(1);
-      if (room === "test") verdict.textContent = !proposed || image_score === undefined ? words.noVerdict : above ? words.above : words.below;
-      else verdict.textContent = apart.has(picture) ? `▲ ${words.standsOut}` : "";
+      if (room === "good") verdict.textContent = apart.has(picture) ? `▲ ${words.standsOut}` : "";
+      else if (!proposed || image_score === undefined) verdict.textContent = words.noVerdict;
+      else verdict.textContent = above ? words.above : words.below;
       card.classList.toggle("live-above", room === "test" ? above : apart.has(picture));
       view.setAttribute("aria-label", words.imageOf(name, `${words.score} ${score.textContent}. ${verdict.textContent}`));
       truth.value = picture.truth;
@@ -227,16 +237,20 @@
     add(files("test"), "test");
   }
 
+  /** Jobs run one after the other; one that fails says so and does not stop the next. */
+  const enqueue = (job) => { queue = queue.then(job).catch((error) => say(String(error))); };
+
   /** Read files one after the other, then score what they change. */
   function add(files, room) {
     const asked = cancels;
-    queue = queue.then(async () => {
+    enqueue(async () => {
       const began = performance.now();
-      if (room === "good") leftOut.replaceChildren();
+      leftOut.replaceChildren();
       let count = 0;
       const left = await each(files, words.reading, async (file) => {
         try {
-          const picture = { id: ++number, room, file, name: file.name, truth: "", box: null, isOdd: file.isOdd, ...(await live.readPicture(file, fit)) };
+          const { name, isOdd } = file;
+          const picture = { id: ++number, room, file, name, isOdd, truth: "", box: null, ...(await live.readPicture(file, fit)) };
           await ask(room, { id: picture.id, pixels: live.pixels(picture.canvas) });
           picture.card = makeCard(picture);
           pictures.push(picture);
@@ -244,13 +258,13 @@
           if (room === "test") await rate(picture);
           draw();
         } catch (why) {
-          leftOut.append(element("li", {}, element("strong", {}, file.name), `: ${words.reasons[why] ?? String(why)}`));
+          leftOut.append(element("li", {}, element("strong", {}, file.name), `: ${words.reasons[why] ?? why}`));
         }
       }, asked);
       leftOutBox.hidden = leftOut.children.length === 0;
       if (room === "good" && count) await rateAll();
       say(left ? words.cancelled(left) : words.added(count, ((performance.now() - began) / 1000).toFixed(1)));
-    }).catch((error) => say(String(error)));
+    });
   }
 
   /** Do something for each of a list, with progress. With `asked`, the number of cancels when it was asked for, it
@@ -282,24 +296,24 @@
     draw();
   }
 
-  async function takeOut(picture) {
+  function takeOut(picture) {
     const at = pictures.indexOf(picture);
     if (at < 0) return;
     pictures.splice(at, 1);
     draw();
-    queue = queue.then(async () => {
+    enqueue(async () => {
       await ask("remove", { id: picture.id });
       if (picture.room === "good" && !waitingToRate) {
         // Several taken out in a row are followed by one new scoring.
         waitingToRate = true;
-        queue = queue.then(() => { waitingToRate = false; return rateAll(); });
+        enqueue(() => { waitingToRate = false; return rateAll(); });
       }
     });
   }
 
   /** Read all files again, because the way to make them square has changed. */
   function again() {
-    queue = queue.then(async () => {
+    enqueue(async () => {
       await each(pictures.filter((picture) => picture.width !== picture.height), words.reading, async (picture) => {
         await live.readPicture(picture.file, fit, picture.canvas);
         picture.box = null;
@@ -331,7 +345,7 @@
   function makeStrip() {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     svg.setAttribute("aria-hidden", "true");
-    const slider = element("input", { type: "range", min: 0, max: 1000, step: 1, "aria-label": words.thresholdSlider, oninput: () => {
+    const slider = element("input", { type: "range", min: 0, max: 1000, "aria-label": words.thresholdSlider, oninput: () => {
       moved = low + (slider.valueAsNumber / 1000) * (high - low);
       draw();
     } });
@@ -357,8 +371,9 @@
       const mark = (picture, y) => {
         const shape = picture.truth === "defective" ? "rect" : "circle";
         const made = document.createElementNS(svg.namespaceURI, shape);
-        const place = shape === "circle" ? { cx: x(picture.image_score), cy: y, r: 5 } : { x: x(picture.image_score), y: y - 5, width: 10, height: 10 };
-        for (const [key, at] of Object.entries({ ...place, class: `live-${picture.room}` })) made.setAttribute(key, at);
+        const at = x(picture.image_score);
+        const place = shape === "circle" ? { cx: at, cy: y, r: 5 } : { x: at, y: y - 5, width: 10, height: 10 };
+        for (const [key, value] of Object.entries({ ...place, class: `live-${picture.room}` })) made.setAttribute(key, value);
         return made;
       };
       const lane = (text, y) => {
@@ -368,7 +383,9 @@
         made.textContent = text;
         return made;
       };
-      svg.replaceChildren(lane(words.laneGood, 14), lane(words.laneTest, 62), ...good.map((picture) => mark(picture, 28)), ...test.map((picture) => mark(picture, 76)));
+      svg.replaceChildren(
+        lane(words.laneGood, 14), ...good.map((picture) => mark(picture, 28)),
+        lane(words.laneTest, 62), ...test.map((picture) => mark(picture, 76)));
       slider.value = (1000 * (threshold - low)) / (high - low);
       slider.setAttribute("aria-valuetext", threshold.toFixed(1));
       value.textContent = `${words.thresholdSlider} ${threshold.toFixed(1)}`;
@@ -407,11 +424,13 @@
       const cell = (text) => `"${String(text).replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`;
       const rows = pictures.filter((picture) => picture.image_score !== undefined).map((picture) => [
         cell(picture.name), picture.room, picture.room === "good" ? "good" : picture.truth,
-        picture.box ? cell(Object.values(picture.box).join(" ")) : "", picture.image_score.toFixed(4), threshold.toFixed(4),
+        picture.box ? cell(Object.values(picture.box).join(" ")) : "",
+        picture.image_score.toFixed(4), threshold.toFixed(4),
         picture.image_score > threshold ? 1 : 0,
       ].join(","));
       const text = `\ufeff${["path,set,label,box,score,threshold,flagged", ...rows].join("\r\n")}\r\n`; // the mark is for Excel
-      const link = element("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: "patchcore_scores.csv" });
+      const href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+      const link = element("a", { href, download: "patchcore_scores.csv" });
       link.click();
       URL.revokeObjectURL(link.href);
     }
