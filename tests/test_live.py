@@ -42,6 +42,15 @@ SIDE = 224
 READY, FIT, EACH = 4 * 1.0, 4 * 5.0, 4 * 0.15
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Chromium needs the other processors."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
