@@ -41,6 +41,7 @@ SECONDS = {
     "tests/test_site_build.py": 100,
     "tests/test_colab.py": 60,
     "tests/test_notebooks.py": 60,
+    "tests/test_live.py": 20,
     "tests/test_tools.py": 50,
     "tests/test_compare.py": 40,
     "own data": 20,
@@ -92,7 +93,11 @@ def group_of(test: str) -> str:
     if file == "tests/test_own_data.py":
         return f"own data {method_of(test, METHODS)}"
     if test.startswith(
-        ("tests/test_site_browser.py", "tests/test_site_build.py::TestTheBuiltBook::")
+        (
+            "tests/test_site_browser.py",
+            "tests/test_site_build.py::TestTheBuiltBook::",
+            "tests/test_live.py::TestThePage::",
+        )
     ):
         return "site"
     return file
