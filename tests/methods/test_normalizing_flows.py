@@ -71,6 +71,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(flows, check):
         ("training", "        optimiser.step()\n", ""),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Detected call of .lr_scheduler.step:UserWarning")
 def test_a_broken_equation_does_not_pass_the_check(check, old, new):
     broken = definitions(PATH, replace={old: new})
     with pytest.raises((AssertionError, torch.linalg.LinAlgError)):
