@@ -25,7 +25,6 @@ UNLISTED_DEFINITIONS = {
     "distribution_map/cflow",
     "distribution_map/cs_flow",
     "distribution_map/fastflow",
-    "distribution_map/normalizing_flows",
     "memory_bank/patchcore",
     "memory_bank/spade",
 }
