@@ -22,10 +22,7 @@ UNLISTED = {
 UNLISTED_DEFINITIONS = {
     "distribution_map/cflow",
     "distribution_map/cs_flow",
-    "distribution_map/differnet",
     "distribution_map/fastflow",
-    "distribution_map/gaussian_ad",
-    "distribution_map/normalizing_flows",
 }
 
 
