@@ -345,10 +345,16 @@ def naive(levels):
         return -np.log(np.exp(-levels).mean(axis=0))
 
 
+def by_the_highest(levels):
+    highest = levels.max(axis=0)
+    with np.errstate(over="ignore"):
+        return highest - np.log(np.exp(highest - levels).mean(axis=0))
+
+
 WRONG = [
-    ("steps_needed", lambda s, k: -(-(s - 1) // (k - 1)), "two convolutions"),
-    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)), "5 is not enough for 6"),
-    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)) + 1, "one position sees itself"),
+    ("steps_needed", lambda s, k: -(-(s - 1) // (k - 1)), "rounded up: expected 2, got 4"),
+    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)), "rounded up: expected 2, got 1"),
+    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)) + 1, "exactly enough"),
     ("steps_needed", lambda s, k: -(-(s - 1) // 4), "a kernel of 5"),
     ("steps_needed", lambda s, k: (s - 1) / (2 * (k - 1)), "expected whole values"),
     ("steps_needed", lambda s, k: max(1, -(-(s - 1) // (2 * (k - 1)))), "one position sees"),
@@ -356,6 +362,7 @@ WRONG = [
     ("one_energy", lambda e: e.min(axis=0), "expected 0.693102, got 0"),
     ("one_energy", naive, "energies above 1000"),
     ("one_energy", lambda e: -np.log(np.exp(-e).sum(axis=0)), "all alike"),
+    ("one_energy", by_the_highest, "1000: got -inf"),
     ("one_energy", lambda e: np.log(np.exp(-e).mean(axis=0)), "all alike"),
     ("one_energy", lambda e: energy_by_logaddexp(e.T), "expected shape (4, 5)"),
     ("missing", true_log_det, "honest gain of 2"),
@@ -369,7 +376,15 @@ WRONG = [
         "2.5 too much",
     ),
 ]
-EQUIVALENT = {}
+EQUIVALENT = {
+    "missing": {
+        "steps = {1e → -1e}-05 * np.eye(x.size).reshape(-1, *x.shape)": "|det| heeds no sign",
+        "jacobian[:, i] = difference.ravel() / {2e → -2e}-05": "|det| heeds no sign",
+        "steps = 1e-05 * np.eye(x.size).reshape(-{1 → 2}, *x.shape)": (
+            "NumPy takes any negative length as unknown"
+        ),
+    },
+}
 EQUIVALENT_DEFINITIONS = {
     "extract": "tested above",
     "train_flow": "tested above",
