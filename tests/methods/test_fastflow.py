@@ -63,7 +63,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(fastflow, seed):
         ("(energy - log_det).mean()", "(energy + log_det).mean()", "loss"),
         ("energy = 0.5 * z.square()", "energy = z.square()", "loss"),
         ("        return x, log_det", "        return x.mean(dim=(2, 3)), log_det", "no map"),
-        ("last = nn.Conv2d(hidden, c_out, kernel,", "last = nn.Conv2d(hidden, c_out, 1,", ""),
+        ("last = nn.Conv2d(hidden, c_out, kernel,", "last = nn.Conv2d(hidden, c_out, 1,", "size"),
         ("nn.init.zeros_(last.weight)", "nn.init.ones_(last.weight)", "start at 0"),
         ("torch.manual_seed(seed)", "torch.manual_seed(0)", "the seed decides nothing"),
         ("0.5 * z.square().mean(dim=1).cpu()", "z.square().mean(dim=1).cpu()", "map"),
@@ -216,7 +216,7 @@ def test_training_comes_close_to_the_true_density(fastflow):
 
 def test_the_loss_that_is_told_is_the_mean_over_all_images(fastflow):
     x, flow = random_map(11, 4, 3, 5), shaken(fastflow, 4, (3, 1))
-    whole = float(fastflow.loss_of(*flow(x)))
+    whole = fastflow.loss_of(*flow(x)).item()
     still = {"epochs": 3, "learning_rate": 0.0, "batch_size": 4}  # batches of 4, 4 and 3
     assert fastflow.train_flow(flow, x, **TRAINING | still) == pytest.approx([whole] * 3, rel=1e-5)
 
@@ -236,7 +236,7 @@ def test_every_update_follows_the_slope_of_its_own_batch_and_the_rate_rises_and_
                 assert torch.allclose(p.grad, slope, rtol=1e-3, atol=1e-6)
             return super().step(*arguments)
 
-    monkeypatch.setattr(fastflow, "Adam", Watched)
+    monkeypatch.setattr(fastflow.optim, "Adam", Watched)
     options = {"epochs": 20, "learning_rate": 0.1, "batch_size": 6}
     fastflow.train_flow(flow, x, **TRAINING | options)
     highest = int(np.argmax(rates))
