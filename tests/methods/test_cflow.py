@@ -246,6 +246,11 @@ def test_gaussians_are_those_of_scipy(cflow):
         np.testing.assert_allclose(found[:, p], law.logpdf(samples[:, p]) / 3, atol=1e-4)
 
 
+def test_the_mean_density_weighs_levels_of_unequal_size_alike(cflow):
+    coarse, fine = torch.tensor([[1.0, 3.0]]), torch.tensor([[6.0, 0.0, 3.0, 7.0]])
+    assert cflow.mean_density([coarse, fine]) == pytest.approx(3.0)
+
+
 def test_the_memory_needed_grows_with_the_images_and_is_bounded_for_the_gaussians(cflow):
     few = cflow.bytes_needed(10, 10, (1024, 256), (40, 112), 256)
     many = cflow.bytes_needed(10, 20, (1024, 256), (40, 112), 256)
@@ -294,15 +299,15 @@ OTHERS = {
 WRONG = [
     ("coupling", coupled(y=lambda b, s, t: b * np.exp(s)), "b', sigma 0"),
     ("coupling", coupled(y=lambda b, s, t: b * np.exp(s) - t), "b', sigma 0: expected -2"),
-    ("coupling", coupled(y=lambda b, s, t: (b + t) * np.exp(s)), "b', alpha 2"),
-    ("coupling", coupled(y=lambda b, s, t: b * np.exp(-s) + t), "b', alpha 2"),
-    ("coupling", coupled(stretch=lambda s, a: a * s), "b', alpha 2"),
-    ("coupling", coupled(stretch=lambda s, a: np.tanh(a * s)), "b', alpha 2"),
-    ("coupling", coupled(stretch=lambda s, a: 1.9 * np.tanh(s)), "b', alpha 2"),
-    ("coupling", coupled(stretch=lambda s, a: 2 * np.tanh(s)), "b', alpha 1"),
+    ("coupling", coupled(y=lambda b, s, t: (b + t) * np.exp(s)), "b', alpha 2: stretch"),
+    ("coupling", coupled(y=lambda b, s, t: b * np.exp(-s) + t), "b', alpha 2: stretch"),
+    ("coupling", coupled(stretch=lambda s, a: a * s), "b', alpha 2: stretch"),
+    ("coupling", coupled(stretch=lambda s, a: np.tanh(a * s)), "b', alpha 2: stretch"),
+    ("coupling", coupled(stretch=lambda s, a: 1.9 * np.tanh(s)), "b', alpha 2: stretch"),
+    ("coupling", coupled(stretch=lambda s, a: 2 * np.tanh(s)), "alpha 1"),
     ("coupling", coupled(swap=True), "a, the first half"),
     ("coupling", coupled(total=lambda s: -s.sum(axis=1)), "log-dets, alpha 2"),
-    ("coupling", coupled(total=lambda s: s.sum()), "a sum for each row: expected shape"),
+    ("coupling", coupled(total=lambda s: s.sum()), "sum each row: expected shape"),
     ("coupling", coupled(total=lambda s: s.mean(axis=1)), "log-dets, alpha 2"),
     ("coupling", coupled(total=lambda s: np.exp(s).sum(axis=1)), "log-dets, alpha 2"),
     ("coupling", lambda *v: coupled()(*v)[0], "two results, vectors and log-dets"),
@@ -340,10 +345,48 @@ EQUIVALENT = {
     },
 }
 EQUIVALENT_DEFINITIONS = {
+    "CouplingBlock": {
+        "draw = {np.random.default_rng(int(torch.randint(2 ** 31, ()))) → "
+        "int(torch.randint(2 ** 31, ()))}": "a number seeds the turn as well",
+        "draw = np.random.default_rng(int(torch.randint(2 {** → *} 31, ())))": "any range",
+        "draw = np.random.default_rng(int(torch.randint({2 → 3} ** 31, ())))": "any range",
+        "draw = np.random.default_rng(int(torch.randint(2 ** {31 → 32}, ())))": "any range",
+        "draw = np.random.default_rng(int(torch.randint(2 ** {31 → 30}, ())))": "any range",
+    },
+    "log_densities": {
+        "parts = [log_density(flow, part, c).cpu() for part in x.split({4 → 5})]": "a batch's size",
+        "parts = [log_density(flow, part, c).cpu() for part in x.split({4 → 3})]": "a batch's size",
+    },
+    "anomaly_maps": {
+        "maps = torch.full((len(densities[{0 → 1}]), 1, size, size), len(densities) + 0.0)": (
+            "all levels have the same images"
+        ),
+        "maps = torch.full((len(densities[{0 → -1}]), 1, size, size), len(densities) + 0.0)": (
+            "all levels have the same images"
+        ),
+        "maps = torch.full((len(densities[0]), 1, size, size), len(densities) {+ → -} 0.0)": (
+            "a float either way"
+        ),
+    },
+    "scores_in_company": {
+        "order = np.random.default_rng(seed).permutation(len(densities[{0 → 1}]))": (
+            "all levels have the same images"
+        ),
+        "order = np.random.default_rng(seed).permutation(len(densities[{0 → -1}]))": (
+            "all levels have the same images"
+        ),
+        "found = np.empty(len(order){, dtype=np.float32 → })": "float64 holds the same scores",
+    },
+    "slid": {
+        "plane = x.unflatten(1, {tuple(grid) → grid}).roll((step, step), dims=(1, 2))": (
+            "a grid is a tuple here"
+        ),
+    },
     "vectors": "compared with the feature maps in this file; it needs a network",
     "statistics": "compared with NumPy in this file",
     "standardise": "compared with NumPy in this file",
     "train_flows": "its loss, draw and learning rate are checked; the rest is trained in this file",
     "bytes_needed": "an upper estimate, no equation; its growth is tested in this file",
+    "mean_density": "tested in this file; two rows of one table",
     "gaussian_scores": "puts checked functions together",
 }

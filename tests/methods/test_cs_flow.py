@@ -17,7 +17,7 @@ def cs_flow():
     return definitions(PATH)
 
 
-CHECKS = ("check_network", "check_flow", "check_coupling", "check_fidelity")
+CHECKS = ("check_network", "check_sizes", "check_flow", "check_coupling", "check_fidelity")
 
 
 @pytest.fixture
@@ -335,3 +335,25 @@ WRONG = [
 
 class TestExercises(ExerciseTests):
     path, names, others, wrong = PATH, NAMES, OTHERS, WRONG
+
+
+EQUIVALENT_DEFINITIONS = {
+    "CrossConvolutions": {"links = 2 if cross else {0 → -1}": "range(-1) is empty as well"},
+    "inverse": {
+        "maps = shuffled(block.inverse(maps), order.argsort({dim=1 → }))": "axis 1 is the last",
+    },
+    "anomaly_maps": {
+        "return F.interpolate(grid, (size, size), mode='bilinear')[:, {0 → -1}].numpy()": (
+            "there is one channel"
+        ),
+    },
+    "halved": "compared with NumPy in this file",
+    "extract": "compared with NumPy in this file; it needs a network",
+    "bytes_needed": "an upper estimate, no equation",
+    "batches": "compared with a loop in this file, as part of the training",
+    "latent": "compared with the whole flow in this file",
+    "fit_flow": "compared with a loop in this file",
+    "official_inverse": "compared with its formula in this file",
+    "lost": "a norm of differences; three printed comparisons",
+    "gaussian_latent": "compared with the Mahalanobis distance in this file",
+}

@@ -386,6 +386,37 @@ EQUIVALENT = {
     },
 }
 EQUIVALENT_DEFINITIONS = {
+    "channel_orders": {
+        "draw = torch.Generator().manual_seed({0 → 1})": "any fixed order will do",
+        "draw = torch.Generator().manual_seed({0 → -1})": "any fixed order will do",
+    },
+    "FlowStep": {
+        "log_det = log_det + x[{0 → -1}, 0].numel() * self.log_gain.sum()": "maps of one size",
+        "log_det = log_det + x[0, {0 → 1}].numel() * self.log_gain.sum()": "maps of one size",
+        "log_det = log_det + x[0, {0 → -1}].numel() * self.log_gain.sum()": "maps of one size",
+    },
+    "Flow": {
+        "with torch.random.fork_rng({devices=[] → }):": "also protects the draws of a GPU",
+    },
+    "loss_of": {
+        "return (energy - log_det).mean() / z[{0 → 1}].numel()": "images of one size",
+        "return (energy - log_det).mean() / z[{0 → -1}].numel()": "images of one size",
+    },
+    "energies": {
+        "latents = (flow(part.to(place))[0] for part in x.split({32 → 33}))": "a batch's size",
+        "latents = (flow(part.to(place))[0] for part in x.split({32 → 31}))": "a batch's size",
+    },
+    "anomaly_maps": {
+        "return (sum(large) / len(large))[:, {0 → -1}].numpy()": "there is one channel",
+    },
+    "Gaussian": {
+        "vectors = x.transpose(0, 1).flatten(1){.double() → }": "fewer digits, the same covariance",
+        "log_det = x[{0 → 1}, 0].numel() * self.inverse.diagonal().log().sum()": "one size",
+        "log_det = x[{0 → -1}, 0].numel() * self.inverse.diagonal().log().sum()": "one size",
+        "log_det = x[0, {0 → 1}].numel() * self.inverse.diagonal().log().sum()": "one size",
+        "log_det = x[0, {0 → -1}].numel() * self.inverse.diagonal().log().sum()": "one size",
+        "return ({z → -z}, log_det.expand(len(x)))": "mirrored: as likely, and as far from 0",
+    },
     "extract": "tested above",
     "train_flow": "tested above",
     "bytes_needed": "tested above",
