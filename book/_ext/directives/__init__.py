@@ -23,6 +23,7 @@ MODULES = (
     "quiz",
     "reading_list",
     "stored_figure",
+    "threshold_figure",
 )
 
 
