@@ -44,7 +44,7 @@
     const decide = () => {
       const i = Number(slider.value);
       const blanks = [thresholds[i], alarms[i], good, defective - found[i], defective];
-      const text = summary.replace(/\{\}/g, () => blanks.shift());
+      const text = summary.replace(/\{(\d)\}/g, (_, blank) => blanks[blank]);
       figure.querySelector(".book-threshold-summary").textContent = text;
       slider.setAttribute("aria-valuetext", text);
       const marked = Math.floor(((good - alarms[i]) * 255) / good); // the lowest level that counts

@@ -214,8 +214,8 @@ WORDS = {
     ),
     "move threshold": ("임곗값 옮기기", "Move the threshold"),
     "decided": (
-        "임곗값 {}: 오탐 {}장(정상 {}장 중), 미탐 {}장(결함 {}장 중)",
-        "Threshold {}: {} false alarms among {} good images, {} misses among {} defective ones",
+        "임곗값 {0}: 오탐은 정상 {2}장 중 {1}장, 미탐은 결함 {4}장 중 {3}장",
+        "Threshold {0}: false alarms {1} of {2} good images, misses {3} of {4} defective ones",
     ),
     "false alarm": ("오탐", "false alarm"),
     "passed": ("통과", "passed"),
