@@ -20,6 +20,7 @@ MODULES = (
     "learning_path",
     "measured",
     "method_card",
+    "method_role",
     "quiz",
     "reading_list",
     "stored_figure",
