@@ -21,6 +21,7 @@ from test_directives import words
 from test_site_browser import browser  # noqa: F401
 
 from helpers.data import ImageSet
+from helpers.metrics import evaluate
 from helpers.thumbnails import thumbnails
 
 PAGE = """# Page
@@ -129,6 +130,11 @@ def test_grey_images_are_kept_grey_and_masks_by_their_pixels():
     coloured = images()
     coloured.images[..., 0] = 90
     assert picture(thumbnails(coloured, SCORES, maps(), 5.0)["photos"]).shape == (64, 448, 3)
+
+
+def test_what_is_evaluated_is_what_is_kept():
+    result = evaluate(images(), SCORES, maps(), intervals=False)
+    assert thumbnails(images(), result.scores, result.maps, 5.0) == kept()
 
 
 def test_without_both_kinds_of_images_there_is_nothing_to_decide():
