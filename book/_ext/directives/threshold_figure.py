@@ -157,24 +157,25 @@ class ThresholdFigure(StoredFigure):
         shown = zip(maps["shown"], tiles(maps), strict=True)
         for kind, group in groupby(shown, lambda pair: _kind(pair[0])):
             title = escape(self.say(f"shown {kind}"))
-            out.append(html(f"<section><h4>{title}</h4><ul>"))
+            out.append(html(f'<p class="book-threshold-kind">{title}</p><ul aria-label="{title}">'))
             for image, (photo, levels) in group:
                 below = bisect_left(every.thresholds, image["score"])  # places that flag it
                 flagged = every.start < below
                 verdict = ("missed", "found it") if image["label"] else ("passed", "false alarm")
                 right = flagged == bool(image["label"])
+                name = self.call(image["type"].replace("_", " "))
                 about = f'data-below="{below}" data-label="{image["label"]}"'
                 out += [
                     html(f'<li {about} class="{"right" if right else "wrong"}"><span>'),
-                    self.picture(_photo(photo), alt=self.call(image["type"].replace("_", " "))),
+                    self.picture(_photo(photo), alt=name, classes=["dark-light"]),
                     html(
-                        f'<img alt="" style="filter: url(#{self.mark}-marked)" '
+                        f'<img class="dark-light" alt="" style="filter: url(#{self.mark}-marked)" '
                         f'src="data:image/png;base64,{base64.b64encode(levels).decode()}">'
                         f"</span><b>{escape(self.say(verdict[flagged]))}</b> "
-                        f"<i>{_number(image['score'])}</i></li>"
+                        f"<i>{_number(image['score'], 3)}</i></li>"
                     ),
                 ]
-            out.append(html("</ul></section>"))
+            out.append(html("</ul>"))
         return [*out, html("</div>")]
 
     def curve(self, every: Steps) -> str:
@@ -223,11 +224,11 @@ def _photo(data: bytes) -> stored_figures.Figure:
     return stored_figures.Figure("", {}, "image/jpeg", data, None)
 
 
-def _number(value: float) -> str:
-    """Three digits or more, for scores of any size."""
+def _number(value: float, digits: int = 4) -> str:
+    """So many digits at least, for scores of any size."""
     if value == float("-inf"):
         return "−∞"
-    text = f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+    text = f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:.0f}"
     return text.replace("-", "−")
 
 
