@@ -36,7 +36,7 @@ lint: .venv/.ready ## code style, in files and notebooks
 	$(ALL) -m ruff check .
 	$(ALL) -m ruff format --check .
 
-test-deps: ## system packages for the tests: Chromium, a Korean font, OpenCV's libraries
+test-deps: ## what the tests need besides Python: Chromium, a Korean font, OpenCV's libraries, axe-core
 	@sh .ci/test-deps
 
 notebooks: .venv/.ready ## run notebooks and store their outputs; NB=memory_bank/patchcore for one
