@@ -8,7 +8,7 @@ from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "classical" / "glcm.ipynb"
-CHECKS = "fidelity haralick windows distances maps contrast".split()
+CHECKS = ["fidelity", "haralick", "windows", "distances", "maps", "contrast"]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,8 @@ def test_more_images_and_larger_ones_need_more_memory(glcm):
 EQUIVALENT_DEFINITIONS = {
     "photograph": "reads a photograph whose three channels are equal",
     "bytes_needed": "an estimate; tested above",
-    "auroc_pair": "two values of helpers.metrics",
+    "score_texture": "calls the functions above in order",
+    "score_pixels": "calls the functions above in order",
 }
 
 # --- the exercises ------------------------------------------------------------------------------
