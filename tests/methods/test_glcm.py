@@ -107,22 +107,25 @@ def test_more_images_and_larger_ones_need_more_memory(glcm):
     assert glcm.bytes_needed(960, 1040, 256) == 4 * few == glcm.bytes_needed(240, 260, 512)
 
 
-SHAPE = "NumPy takes any negative number for the length that is left"
 EQUIVALENT_DEFINITIONS = {
     "photograph": "reads a photograph whose three channels are equal",
     "bytes_needed": "an estimate; tested above",
     "score_texture": "calls the functions above in order",
     "score_pixels": "calls the functions above in order",
     "quantise": {
-        "total = images.sum({axis=3, dtype=np.uint32 → axis=3})": "the same sum, more memory",
+        "total = images.sum({axis=3, dtype=np.uint32 → axis=3})": ("the same sum, more memory"),
     },
     "cooccurrence": {
-        "if {0 → -1} <= below < q.shape[0] and 0 <= beside < q.shape[1]:": "offsets never go up",
+        "if {0 → -1} <= below < q.shape[0] and 0 <= beside < q.shape[1]:": ("offsets never go up"),
     },
     "haralick": {
         "size = p.shape[-{1 → 2}]": "matrices are square",
-        "i, j = np.indices((size, size)).reshape(2, -{1 → 2})": SHAPE,
-        "p = p.reshape(*p.shape[:-2], -{1 → 2})": SHAPE,
+        "i, j = np.indices((size, size)).reshape(2, -{1 → 2})": (
+            "NumPy takes any negative number for the length that is left"
+        ),
+        "p = p.reshape(*p.shape[:-2], -{1 → 2})": (
+            "NumPy takes any negative number for the length that is left"
+        ),
         "flat = spread {< → <=} 1e-09": "no spread equals the bound",
         "correlation = (ij - mean_i * mean_j) / np.sqrt(np.where(flat, {1 → 2}, spread))": (
             "set to 1 afterwards"
@@ -133,32 +136,41 @@ EQUIVALENT_DEFINITIONS = {
         "entropy = -(p * np.log(np.where(p > 0, p, {1 → 2}))).sum(axis=-1)": "times 0",
     },
     "window_counts": {
-        "return joined(counts.reshape(-{1 → 2}, rows, columns, levels, levels))": SHAPE,
+        "return joined(counts.reshape(-{1 → 2}, rows, columns, levels, levels))": (
+            "NumPy takes any negative number for the length that is left"
+        ),
     },
     "texture": {
-        f"for some in np.array_split(q, {piece}):": "the size of a batch changes nothing"
-        for piece in (
-            "-{(-len(q) // 8) → -len(q)}",
-            "-(-len(q) // {8 → 9})",
-            "-(-len(q) // {8 → 7})",
-        )
-    }
-    | {
+        "for some in np.array_split(q, -{(-len(q) // 8) → -len(q)}):": (
+            "the size of a batch changes nothing"
+        ),
+        "for some in np.array_split(q, -(-len(q) // {8 → 9})):": (
+            "the size of a batch changes nothing"
+        ),
+        "for some in np.array_split(q, -(-len(q) // {8 → 7})):": (
+            "the size of a batch changes nothing"
+        ),
         "p = counts / np.maximum(counts.sum((-1, -2), keepdims=True), {1 → 2})": (
             "a symmetric matrix counts every pair twice"
         ),
     },
     "chosen": {
-        "by_direction = features.reshape(*features.shape[:-1], -{1 → 2}, 5)": SHAPE,
-        "return by_direction[..., index].reshape(*features.shape[:-1], -{1 → 2})": SHAPE,
+        "by_direction = features.reshape(*features.shape[:-1], -{1 → 2}, 5)": (
+            "NumPy takes any negative number for the length that is left"
+        ),
+        "return by_direction[..., index].reshape(*features.shape[:-1], -{1 → 2})": (
+            "NumPy takes any negative number for the length that is left"
+        ),
     },
     "fit_gaussian": {
         "mean = normal.mean({axis=0, dtype=np.float64 → axis=0})": "a little less exact",
-        "gap = (normal - mean).reshape(-{1 → 2}, normal.shape[-1])": SHAPE,
+        "gap = (normal - mean).reshape(-{1 → 2}, normal.shape[-1])": (
+            "NumPy takes any negative number for the length that is left"
+        ),
     },
     "distances": {
-        "return np.sqrt({np.maximum((gap @ inverse * gap).sum(axis=-1), 0) → "
-        "(gap @ inverse * gap).sum(axis=-1)})": "below 0 by rounding only",
+        "return np.sqrt({np.maximum((gap @ inverse * gap).sum(axis=-1), 0) → (gap @ "
+        "inverse * gap).sum(axis=-1)})": ("below 0 by rounding only"),
         "return np.sqrt(np.maximum((gap @ inverse * gap).sum(axis=-1), {0 → -1}))": (
             "below 0 by rounding only"
         ),
@@ -168,7 +180,7 @@ EQUIVALENT_DEFINITIONS = {
         "spread = np.sqrt({np.maximum(square - mean ** 2, 0) → square - mean ** 2})": (
             "below 0 by rounding only"
         ),
-        "spread = np.sqrt(np.maximum(square - mean ** 2, {0 → -1}))": "below 0 by rounding only",
+        "spread = np.sqrt(np.maximum(square - mean ** 2, {0 → -1}))": ("below 0 by rounding only"),
     },
 }
 

@@ -104,6 +104,45 @@ def test_a_window_seen_before_is_not_anomalous_though_far_from_the_mean(lbp):
 EQUIVALENT_DEFINITIONS = {
     "photograph": "reads a photograph whose three channels are equal",
     "root": "any strictly increasing curve will do",
+    "uniform": {
+        "bits = {np.asarray(codes) → codes}[..., None] >> np.arange(count) & 1": (
+            "codes are arrays"
+        ),
+        "return np.where(changes <= {2 → 3}, bits.sum(axis=-1), count + 1)": "U is even",
+    },
+    "circle_lbp": {
+        "wide, codes = (np.pad({grey.astype(float) → grey}, 1), 0)": ("the weights are floats"),
+    },
+    "histograms": {
+        "for some in np.array_split(grey, -{(-len(grey) // 16) → -len(grey)}):": (
+            "the size of a batch changes nothing"
+        ),
+        "for some in np.array_split(grey, -(-len(grey) // {16 → 17})):": (
+            "the size of a batch changes nothing"
+        ),
+        "for some in np.array_split(grey, -(-len(grey) // {16 → 15})):": (
+            "the size of a batch changes nothing"
+        ),
+        "own = own.reshape(-{1 → 2}, rows, columns, 10)": (
+            "NumPy takes any negative number for the length that is left"
+        ),
+    },
+    "nearest": {
+        "for one in {normal → list(normal[1:])}[1:]:": "noticed with other seeds",
+        "for one in normal[{1 → }:]:": "the first once more",
+        "for one in normal[{1 → 0}:]:": "the first once more",
+    },
+    "lbp_maps": {
+        "return anomaly_maps(nearest(memory, own), grey.shape[{1 → 2}], step)": ("square images"),
+    },
+    "changed": {
+        "return np.mean({np.asarray(one) → one} != np.asarray(other), axis=(1, 2))": (
+            "one of the two being an array is enough"
+        ),
+        "return np.mean(np.asarray(one) != {np.asarray(other) → other}, axis=(1, 2))": (
+            "one of the two being an array is enough"
+        ),
+    },
 }
 
 # --- the exercises ------------------------------------------------------------------------------
