@@ -27,7 +27,6 @@ book: .venv-book/.ready ## the site in both languages, strictly; needs no torch
 serve: .venv-book/.ready ## build the site and serve it on localhost (PORT=8000)
 	$(BOOK) book/build.py --serve --port $(PORT)
 
-test: export BOOK_THREADS ?= 1
 test: .venv/.ready lint ## everything that CI runs; NB=memory_bank/patchcore for one method, no site
 	$(ALL) -m pytest -n 2 --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
 	  $(if $(NB),--nb $(NB)) notebooks tests
@@ -36,7 +35,7 @@ lint: .venv/.ready ## code style, in files and notebooks
 	$(ALL) -m ruff check .
 	$(ALL) -m ruff format --check .
 
-test-deps: ## system packages for the tests: Chromium, a Korean font, OpenCV's libraries
+test-deps: ## what the tests need besides Python: Chromium, a Korean font, OpenCV's libraries, axe-core
 	@sh .ci/test-deps
 
 notebooks: .venv/.ready ## run notebooks and store their outputs; NB=memory_bank/patchcore for one

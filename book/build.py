@@ -24,6 +24,7 @@ import webbrowser
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -40,6 +41,7 @@ MACHINERY = (
     "book/_ext/**/*.*",
     "book/_templates/**/*.html",
     "book/_static/*.*",
+    "book/_static/live/*.*",
 )
 #: The jupyter-book command of this interpreter, wherever its script was put.
 RUN = "from jupyter_book.cli.main import main; main()"
@@ -172,8 +174,43 @@ def write_landing(root: Path) -> Path:
     template = (root / "book" / "_templates" / "landing.html").read_text(encoding="utf-8")
     landing = site / "index.html"
     landing.write_text(string.Template(template).substitute(values), encoding="utf-8")
+    # A server shows 404.html at any depth: its links need the site's own folder.
+    values["base"] = f'<base href="{urlsplit(base).path}/">' if base else ""
+    template = (root / "book" / "_templates" / "not-found.html").read_text(encoding="utf-8")
+    (site / "404.html").write_text(string.Template(template).substitute(values), encoding="utf-8")
+    write_sitemap(site, base)
     (site / ".nojekyll").write_text("", encoding="utf-8")  # GitHub Pages would drop _static
     return landing
+
+
+def write_sitemap(site: Path, base: str) -> None:
+    """List all pages and translations for search engines; without an address there is no list."""
+    target = site / "sitemap.xml"
+    target.unlink(missing_ok=True)
+    if not base:
+        return
+    names = {
+        path.relative_to(site / code).as_posix()
+        for code in LANGUAGES
+        for room in ("book", "notebooks")
+        for path in (site / code / room).rglob("*.html")
+    }
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
+        ' xmlns:xhtml="http://www.w3.org/1999/xhtml">',
+    ]
+    for name in sorted(names):
+        alternates = "".join(
+            f'<xhtml:link rel="alternate" hreflang="{code}" href="{base}/{code}/{name}"/>'
+            for code in LANGUAGES
+        )
+        lines += [
+            f"<url><loc>{base}/{code}/{name}</loc>{alternates}</url>"
+            for code in LANGUAGES
+            if (site / code / name).exists()
+        ]
+    target.write_text("\n".join([*lines, "</urlset>", ""]), encoding="utf-8")
 
 
 def build_site(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import itertools
 import json
 import os
@@ -11,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import registry
+import stored_figures
 from constants import LANGUAGES
 from directives import compare, drawing, field_map, quiz
 from directives import words as book_words
+from PIL import Image, ImageDraw
 from sphinx.testing.util import SphinxTestApp
 
 METHODS = """
@@ -65,6 +69,8 @@ methods:
       - {id: steadier, source: Table 5, ko: 더 고릅니다., en: It is steadier.}
     measures:
       "AUROC at # %": "#%에서의 AUROC"
+  - {id: gan/edges, name: Edges, status: planned, cite: e1986, difficulty: 1,
+     listed: {title: 엣지 추출}}
   - {id: memory_bank/half, name: Half, status: draft, listed: null, year: 2023, difficulty: 1}
   - {id: autoencoder/other, name: Other, status: written, listed: null, year: 2023, difficulty: 3}
   - {id: autoencoder/alone, name: Alone, status: written, listed: null, year: 2024, difficulty: 3}
@@ -76,10 +82,13 @@ corrections:
     ko: 2020년입니다.
     en: It is of 2020.
     source: the proceedings
+  - {kind: spelling, about: gan/edges, listed: 엣지 추출, correct: 에지 추출, ko: 표기, en: A,
+     source: b}
 """
 BIB = """
 @inproceedings{old2020, title = {An Old Paper}, author = {Alan Turing}, year = {2020},
   booktitle = {Conference}, eprint = {2001.00001}}
+@misc{e1986, title = {Finding Edges}, author = {Mary Cartwright}, year = {1986}, doi = {10.1/e}}
 @misc{new2022, title = {A New Paper}, author = {Ada Lovelace}, year = {2022}, eprint = {2201.00001}}
 """
 RECORD = {
@@ -183,6 +192,7 @@ INDEX = """# Index
 book/memory_bank/new
 book/autoencoder/other
 book/autoencoder/alone
+book/guide/start
 notebooks/memory_bank/new
 notebooks/autoencoder/other
 notebooks/autoencoder/alone
@@ -205,15 +215,53 @@ notebooks/autoencoder/alone
 ```
 ```{field-map}
 ```
+```{front-maps}
+memory_bank/new
+```
+```{front-numbers}
+```
+```{learning-path}
+- do: [read memory_bank/new, run memory_bank/new]
+  adds: Something new.
+- when: Week 2
+  do: [solve memory_bank/new, read memory_bank/old, read guide/start]
+  adds: Something old.
+```
 """
 
 
+def gallery() -> dict:
+    """A figure as the helpers draw a gallery: four rows of three tiles, a title, labels, a bar.
+
+    The tile in row r and column c, counted from 0, has the grey level 40 r + 10 c.
+    """
+    image = Image.new("L", (300, 300), 255)
+    draw = ImageDraw.Draw(image)
+    for row, column in itertools.product(range(4), range(3)):
+        corner = 20 + 70 * column, 30 + 65 * row
+        draw.rectangle([*corner, corner[0] + 60, corner[1] + 60], fill=40 * row + 10 * column)
+    draw.text((4, 4), "Anomaly maps", fill=0)
+    draw.text((40, 18), "good", fill=0)
+    draw.rectangle([240, 165, 250, 220], fill=90)
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=95)
+    text = base64.b64encode(data.getvalue()).decode("ascii")
+    return {"data": {"image/jpeg": text}, "metadata": {"image/jpeg": {"width": 150}}}
+
+
 def store(root: Path, name: str, pieces: list[dict]) -> None:
-    """A notebook that holds nothing but records."""
+    """A notebook of records, a page of prose, a gallery and two exercises."""
     outputs = [{"output_type": "display_data", "metadata": {"book": piece}} for piece in pieces]
     path = root / "notebooks" / f"{name}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
-    cells = [{"cell_type": "code", "outputs": outputs}]
+    cells = [
+        {"cell_type": "code", "outputs": outputs},
+        {"metadata": {"section": "maps", "tags": ["lang-ko"]}, "source": "말 " * 999},
+        {"metadata": {"section": "maps", "tags": ["lang-en"]}, "source": ["word "] * 1140},
+        {"metadata": {"alt-ko": "이상 맵", "alt-en": "Maps"}, "outputs": [gallery()]},
+        {"metadata": {"section": "exercise-1", "tags": ["lang-en"]}, "source": "word " * 999},
+        {"metadata": {"section": "exercise-2", "tags": ["lang-en"]}, "source": "word " * 999},
+    ]
     path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
 
 
@@ -234,6 +282,9 @@ def lay_out(root: Path) -> Path:
         "book/autoencoder/other.md": "# Other\n",
         "book/autoencoder/alone.md": "# Alone\n",
         "book/memory_bank/half.md": "# Half\n\n{doc}`nowhere`\n\n```{quiz}\nTODO\n```\n",
+        "book/memory_bank/new.en.md": "word " * 1200,
+        "book/guide/start.md": "# Getting started\n",
+        "book/guide/start.en.md": "word " * 600,
         "conf.py": "",
     }
     for name in ("memory_bank/new", "autoencoder/other", "autoencoder/alone"):
@@ -258,7 +309,7 @@ def build(root: Path, language: str = "en") -> SphinxTestApp:
         "language": language,
         "myst_enable_extensions": ["dollarmath"],
         "html_theme": "basic",
-        "exclude_patterns": ["_build", "**/*.ipynb"],
+        "exclude_patterns": ["_build", "**/*.ipynb", "**/*.en.md"],
     }
     app = SphinxTestApp("html", srcdir=root, confoverrides=settings, freshenv=False)
     app.build()
@@ -283,7 +334,7 @@ class Text(HTMLParser):
 def words(html: str) -> str:
     parser = Text()
     parser.feed(html)
-    return re.sub(r"[ \t]+", " ", "".join(parser.parts))
+    return re.sub(r"[ \t\N{NO-BREAK SPACE}]+", " ", "".join(parser.parts))
 
 
 def part(html: str, kind: str) -> str:
@@ -294,19 +345,27 @@ def part(html: str, kind: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    """The built pages, by language and name."""
+def book(tmp_path_factory):
+    """The folders of the built book, by language."""
     found = {}
     for language in LANGUAGES:
         root = lay_out(tmp_path_factory.mktemp(language))
         app = build(root, language)
         assert app.warning.getvalue() == ""
-        for name in ("index", "book/memory_bank/new"):
-            html = (Path(app.outdir) / f"{name}.html").read_text(encoding="utf-8")
-            found[language, name] = html
-        assert not list(Path(app.outdir).rglob("half*"))
+        found[language] = Path(app.outdir)
+        assert not list(found[language].rglob("half*"))
         app.cleanup()
     return found
+
+
+@pytest.fixture(scope="module")
+def pages(book):
+    """The built pages, by language and name."""
+    return {
+        (language, name): (root / f"{name}.html").read_text(encoding="utf-8")
+        for language, root in book.items()
+        for name in ("index", "book/memory_bank/new")
+    }
 
 
 @pytest.fixture
@@ -380,17 +439,18 @@ def test_the_other_measured_values_stand_in_their_experiments(review):
 
 def test_a_claim_shows_the_verdict_that_the_seeds_agree_on(review):
     text = words(part(review, "book-claims"))
-    assert "It is better. Verdict reproduced 5 of 5 seeds" in text
-    assert "−0.003 [−0.010, 0.004] rule: above −0.02" in text
-    assert "It is faster. Verdict no record" in text
-    assert "It is smaller. Verdict undecided 4 of 5 seeds" in text
+    assert "It is better. # Source: Table 2 reproduced 5 of 5 seeds" in text
+    assert "−0.0030 [−0.0100, 0.0040] rule: above −0.02" in text
+    assert "It is faster. # Source: Table 3 no record" in text
+    assert "It is smaller. # Source: Table 4 undecided 4 of 5 seeds" in text
     assert "rule: above −0.005" in text
-    assert "It is steadier. Verdict not tested Difference [95 % interval] –" in text
+    assert "It is steadier. # Source: Table 5 not tested –" in text
 
 
-def test_all_claims_are_counted_by_verdict(index):
+def test_all_claims_are_counted_by_family_and_verdict(index):
     text = words(part(index, "book-claims"))
-    assert "4 claims: reproduced 1, undecided 1, not tested 1, no record 1." in text
+    assert "\n Family reproduced undecided not tested no record Total \n" in text
+    assert "\n Memory bank 1 1 1 1 4 \n Total 1 1 1 1 4 \n" in text
 
 
 def test_a_verdict_that_no_notebook_gives_is_an_error_of_the_page(tmp_path):
@@ -406,8 +466,9 @@ def test_a_verdict_that_no_notebook_gives_is_an_error_of_the_page(tmp_path):
     [
         (0.957, (0.94, 0.974), ("0.957", "[0.940, 0.974]")),
         (0.00032, (0.00011, 0.00054), ("0.00032", "[0.00011, 0.00054]")),
+        (0.00031, (-0.0041, 0.0047), ("0.0003", "[−0.0041, 0.0047]")),
         (0.5, (0.5, 0.5), ("0.500", "[0.500, 0.500]")),
-        (-0.006, (-0.015, -0.0001), ("−0.006", "[−0.015, 0.000]")),
+        (-0.006, (-0.03, -0.0001), ("−0.006", "[−0.030, 0.000]")),
         (0.5, None, ("0.500", "")),
         (None, (0.1, 0.2), ("–", "")),
     ],
@@ -448,10 +509,10 @@ def test_the_family_table_shows_planned_methods_as_such_and_drafts_like_them(ind
 def test_a_comparison_shows_every_data_set_with_intervals_and_baselines(index):
     text = words(part(index, "book-compare"))
     assert "image AUROC [95 % interval] \n Method elpv/mono elpv/mono, subset all \n" in text
-    assert "\n New elpv/mono 0.957 [0.940, 0.974]" in text
-    assert "\n Baseline: mean grey elpv/mono 0.530" in text
+    assert "\n New 0.957 [0.940, 0.974]" in text
+    assert "\n Baseline: mean grey 0.530" in text
     assert "pixel AUROC \n Method elpv/mono textures/brick elpv/mono, subset all \n" in text
-    assert "\n New elpv/mono 0.980 textures/brick 0.770 " in text
+    assert "\n New 0.980 0.770 " in text
     assert "Made on 2026-11-30 with the notebooks’ code of that day." in text
     assert "0.123" not in text, "a draft is not shown"
 
@@ -460,8 +521,8 @@ def test_a_sweep_over_normal_images_is_a_curve_whose_numbers_stand_below_it(inde
     shown = part(index, "book-compare")
     text = words(shown)
     assert "Image AUROC by the number of normal images, elpv/mono" in text
-    assert "\n New 20 images 0.800 [0.700, 0.900] 192 images 0.957 [0.940, 0.974] \n" in text
-    assert "\n Baseline: mean grey 20 images 0.510 192 images 0.530" in text
+    assert "\n New 0.800 [0.700, 0.900] 0.957 [0.940, 0.974] \n" in text
+    assert "\n Baseline: mean grey 0.510 0.530" in text
     (described,) = re.findall(r'<svg class="book-curve"[^>]* aria-label="([^"]+)"', shown)
     assert "New: 0.800 with 20 images, 0.957 with 192." in described
     assert shown.count("<polyline") == 1 and shown.count("<circle") == 2
@@ -529,6 +590,22 @@ def test_the_reading_list_keeps_the_lists_words_and_links_to_the_right_paper(ind
     assert "beyond the list" in words(listing)
 
 
+def test_the_reading_list_folds_what_is_planned(index):
+    listing = part(index, "book-reading-list")
+    shown, _, folded = listing.partition("<details")
+    assert "New" in words(shown) and "An old paper" not in shown
+    assert "4 papers are planned" in words(folded)  # three methods and a survey
+    assert "An old survey" in folded and "Half" in folded
+
+
+def test_a_listed_korean_title_gives_way_to_the_papers_own_on_english_pages(pages):
+    assert "Finding Edges" in part(pages["en", "index"], "book-reading-list")
+    assert "엣지 추출" not in part(pages["en", "index"], "book-reading-list")
+    assert "에지 추출" not in part(pages["en", "index"], "book-reading-list")
+    korean = part(pages["ko", "index"], "book-reading-list")
+    assert "엣지 추출" in korean and "바로잡음: 에지 추출" in korean
+
+
 def test_corrections_stand_beside_what_the_list_says(index):
     text = words(part(index, "book-corrections"))
     assert "An old paper (2019)" in text
@@ -541,10 +618,157 @@ def test_the_map_leads_to_reviews_and_for_planned_methods_to_their_papers(index)
     drawing = index[index.index('<svg class="book-map-drawing') :]
     assert re.search(r'<a class="method written"[^>]*href="book/memory_bank/new.html"', drawing)
     assert re.search(r'<a class="method planned"[^>]*href="https://arxiv.org/abs/2001', drawing)
-    assert drawing.count('class="edge" data-from="memory_bank/old" data-to="memory_bank/new"') == 1
+    line = 'class="edge quiet" data-from="memory_bank/old" data-to="memory_bank/new"'
+    assert drawing.count(line) == 1
     listing = words(index[index.index("book-map-list") :])
     assert "2022 New ← Old" in listing
-    assert "2020 Old planned" in listing
+    assert "planned: Old 2020, Half 2023" in listing
+
+
+def test_the_name_of_a_box_holds_the_words_that_are_seen(index):
+    drawing = re.search(r'<svg class="book-map-drawing.*?</svg>', index, re.DOTALL)[0]
+    boxes = re.findall(r'<a [^>]*aria-label="([^"]+)"[^>]*>(.*?)</a>', drawing)
+    assert len(boxes) == 5  # two planned methods have a paper to lead to, three are written
+    for label, inner in boxes:
+        seen = re.sub("<[^>]+>", "", inner)
+        assert seen and label.startswith(f"{seen}, ")
+
+
+@pytest.mark.parametrize(
+    ("language", "texts"),
+    [
+        ("en", ["Photograph of a solar cell", "Anomaly map of the same cell by New"]),
+        ("ko", ["태양전지 셀의 사진", "같은 셀의 New 이상 맵"]),
+    ],
+)
+def test_the_front_shows_one_cell_and_its_map_by_each_method(book, language, texts):
+    root, html = book[language], (book[language] / "index.html").read_text(encoding="utf-8")
+    shown = re.search(r'<ul class="book-front-maps.*?</ul>', html, re.DOTALL)[0]
+    images = re.findall(r'<img alt="([^"]+)"[^>]*src="([^"]+)"', shown)
+    assert [alt.startswith(text) for (alt, _), text in zip(images, texts, strict=True)] == [
+        True
+    ] * 2
+    greys = [Image.open(root / source).convert("L").getpixel((30, 30)) for _, source in images]
+    assert greys == pytest.approx([10, 90], abs=3)  # the second column of the first and third row
+    assert "New</span></a> 2022" in re.sub("<span[^>]*year[^>]*>|(?<= 2022)</span>", "", shown)
+
+
+def test_the_front_counts_methods_claims_and_seconds(index):
+    text = words(re.search(r'<ul class="book-front-numbers.*?</ul>', index, re.DOTALL)[0])
+    assert "3 methods, each with a review and a notebook; 3 more are planned" in text
+    # "faster" has no record, "steadier" could not be tested, "smaller" came out so with four seeds.
+    assert "2 claims of papers tested: 1 reproduced, 0 not at this scale, 1 undecided" in text
+    assert "31 s to run a notebook" in text
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("memory_bank/old", "memory_bank/old is not written, so there is no map of it"),
+        ("memory_bank/nwe", "did you mean 'memory_bank/new'"),
+        ("autoencoder/other", "the notebook of autoencoder/other shows no gallery"),
+    ],
+)
+def test_a_method_without_a_map_is_an_error_of_the_front_page(tmp_path, body, message):
+    root = lay_out(tmp_path)
+    notebook = root / "notebooks" / "autoencoder" / "other.ipynb"
+    notebook.write_text('{"cells": []}', encoding="utf-8")
+    (root / "index.md").write_text(f"# I\n\n```{{front-maps}}\n{body}\n```\n", encoding="utf-8")
+    app = build(root)
+    assert message in app.warning.getvalue()
+    app.cleanup()
+
+
+def test_a_path_links_what_is_written_and_adds_up_its_minutes(index):
+    path = part(index, "book-path")
+    table, after = path[: path.index("</table>")], path[path.index("</table>") :]
+    # 1,200 + 1,140 words at 120 a minute and 31.4 s of running; two exercises and 600 words.
+    first, second = words(table).split("Something new.")
+    assert "1 New review, New notebook" in first
+    assert "20 min" in second and "35 min" in second
+    assert "Week 2 New exercises, Old review planned, Getting started" in second
+    assert "About 55 min in all (planned steps not counted)." in words(after)
+    links = re.findall(r'href="([^"#]+)"', table)
+    assert links == [
+        "book/memory_bank/new.html",
+        "notebooks/memory_bank/new.html",
+        "notebooks/memory_bank/new.html",
+        "book/guide/start.html",
+    ]
+
+
+def test_a_path_takes_as_long_in_both_languages(pages):
+    minutes = [
+        re.findall(r"(\d+)(?: min|분)", words(part(pages[language, "index"], "book-path")))
+        for language in LANGUAGES
+    ]
+    assert minutes[0] == minutes[1] and minutes[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("", "a path is a list of steps"),
+        ("- [", "not valid YAML"),
+        ("- {do: [read memory_bank/new]}", "step 1 must have 'do', a list, 'adds', a text"),
+        ("- {do: [read memory_bank/new], adds: A, ads: B}", "step 1 must have"),
+        ("- {do: [watch memory_bank/new], adds: A}", "'watch memory_bank/new' must be one of read"),
+        ("- {do: [run memory_bank/nwe], adds: A}", "did you mean 'memory_bank/new'"),
+        ("- {do: [read guide/end], adds: A}", "there is no book/guide/end.en.md"),
+    ],
+)
+def test_a_broken_path_is_named(tmp_path, body, message):
+    root = lay_out(tmp_path)
+    (root / "index.md").write_text(f"# I\n\n```{{learning-path}}\n{body}\n```\n", encoding="utf-8")
+    app = build(root)
+    assert message in app.warning.getvalue()
+    app.cleanup()
+
+
+def test_a_stored_figure_comes_with_its_section_texts_and_width(tmp_path):
+    store(tmp_path, "a/b", [])
+    found = stored_figures.figures(tmp_path / "notebooks" / "a" / "b.ipynb")
+    assert [(f.section, f.alt, f.mime, f.width) for f in found] == [
+        ("maps", {"ko": "이상 맵", "en": "Maps"}, "image/jpeg", 150)
+    ]
+    assert Image.open(io.BytesIO(found[0].data)).size == (300, 300)
+
+
+def test_what_is_no_notebook_has_no_figures_and_says_so(tmp_path):
+    with pytest.raises(stored_figures.FigureError, match=r"b\.ipynb: the notebook does not exist"):
+        stored_figures.figures(tmp_path / "b.ipynb")
+    (tmp_path / "b.ipynb").write_text('{"cells": 3}', encoding="utf-8")
+    with pytest.raises(stored_figures.FigureError, match=r"b\.ipynb is not a notebook"):
+        stored_figures.figures(tmp_path / "b.ipynb")
+
+
+def test_the_tiles_of_a_gallery_are_its_pictures_without_frame_and_titles(tmp_path):
+    store(tmp_path, "a/b", [])
+    (figure,) = stored_figures.figures(tmp_path / "notebooks" / "a" / "b.ipynb")
+    tiles = stored_figures.tiles(figure)
+    assert [len(row) for row in tiles] == [3] * 4
+    for row, column in itertools.product(range(4), range(3)):
+        picture = Image.open(io.BytesIO(tiles[row][column].data)).convert("L")
+        low, high = picture.getextrema()
+        level = 40 * row + 10 * column
+        assert level - 8 <= low and high <= level + 8  # nothing of the white around it
+        assert 56 <= picture.width <= 61 and 56 <= picture.height <= 61
+        assert tiles[row][column].width == pytest.approx(picture.width / 2, abs=1)
+
+
+def test_every_method_on_the_front_page_shows_the_same_cell():
+    """Photograph and maps stand side by side: all must be of the cell that the first one shows."""
+    root = Path(__file__).resolve().parent.parent
+    page = (root / "book" / "index.en.md").read_text(encoding="utf-8")
+    names = re.search(r"```\{front-maps\}\n(.*?)```", page, re.DOTALL)[1].split()
+    photos = []
+    for name in names:
+        figures = stored_figures.figures(root / "notebooks" / f"{name}.ipynb")
+        tiles = next(t for f in figures if len(t := stored_figures.tiles(f)) == 4)
+        photo = Image.open(io.BytesIO(tiles[0][1].data)).convert("L").resize((32, 32))
+        photos.append(list(photo.tobytes()))
+    for name, photo in zip(names, photos, strict=True):
+        assert sum(abs(a - b) for a, b in zip(photo, photos[0], strict=True)) / 1024 < 3, name
 
 
 def test_korean_pages_speak_korean_and_keep_the_numbers(pages):
@@ -687,3 +911,27 @@ def test_the_map_of_the_whole_book_leaves_no_method_out_and_lets_no_boxes_overla
             lines = field_map.wrapped(method.title(language), 13)
             assert len(lines) <= 2
             assert max(map(field_map.measure, lines)) <= 15, method.title(language)
+
+
+def test_no_line_of_the_map_runs_through_a_box_and_each_runs_straight_across_or_down():
+    known = registry.load(Path(__file__).resolve().parent.parent / "book" / "methods.yml")
+    boxes, _, _ = field_map.place(known)
+    lines = field_map.routes(boxes)
+    assert len(lines) == sum(len(method.builds_on) for method in known.methods.values()) > 20
+    half, tall = field_map.BOX / 2, (field_map.ROW - 6) / 2
+    for start, end, points in lines:
+        assert abs(points[0][0] - start.x) == half and points[0][1] == start.y
+        assert abs(points[-1][0] - end.x) == half and points[-1][1] == end.y
+        for (x0, y0), (x1, y1) in itertools.pairwise(points):
+            assert x0 == x1 or y0 == y1
+            for box in boxes.values():
+                beside = max(x0, x1) <= box.x - half or min(x0, x1) >= box.x + half
+                above = max(y0, y1) <= box.y - tall or min(y0, y1) >= box.y + tall
+                assert beside or above, (start.method.id, end.method.id, box.method.id)
+
+
+def test_only_lines_between_written_methods_are_always_seen():
+    known = registry.load(Path(__file__).resolve().parent.parent / "book" / "methods.yml")
+    drawn = field_map.draw(known, "en", {})
+    for ends in re.findall(r'class="edge" data-from="([^"]+)" data-to="([^"]+)"', drawn):
+        assert all(known.method(name).written for name in ends)

@@ -18,18 +18,14 @@ UNLISTED = {
     "distribution_map/cflow",
     "distribution_map/cs_flow",
     "distribution_map/fastflow",
-    "memory_bank/spade",
 }
 UNLISTED_DEFINITIONS = {
-    "classical/histogram_otsu",
     "distribution_map/cflow",
     "distribution_map/cs_flow",
     "distribution_map/differnet",
     "distribution_map/fastflow",
     "distribution_map/gaussian_ad",
     "distribution_map/normalizing_flows",
-    "memory_bank/patchcore",
-    "memory_bank/spade",
 }
 
 

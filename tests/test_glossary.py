@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import schematics
 import yaml
+from glossary_links import LINK
 
 ROOT = Path(__file__).resolve().parents[1]
 GLOSSARY = ROOT / "book" / "guide" / "glossary"
@@ -20,10 +22,6 @@ SEARCHED = (
     "스크래치 크랙 쓰레숄드 EL 과적합 패치코어 축소판 담금질 보폭 "
     "coreset threshold outlier overkill defect normal likelihood heat&map"
 )
-
-
-#: A term that a page explains is a link to it.
-LINK = re.compile(r"\{(?:doc|ref)\}`([^<`]+?) <[^>`]+>`")
 
 
 @dataclass(frozen=True)
@@ -160,6 +158,20 @@ RULES = (
     Rule(r"모의 생성", "", "모의 생성한 직물"),
     Rule(r"단추", "", "언어 단추"),  # 버튼
     Rule(r"카테고리", "", "15개 카테고리"),  # 범주
+    Rule(r"담금질", "어닐링", "손실의 담금질"),
+    Rule(r"보폭", "스트라이드", "보폭 8의 격자"),
+    Rule(
+        r"(?<![가-힣])사상(?:[은는이가을를의]|으로|$|\s)", "변환", "가역 사상을", "사상자, 역사상"
+    ),
+    Rule(r"축소판|축소 이미지", "썸네일", "축소 이미지", "공분산의 축소"),
+    Rule(r"조사 논문", "", "두 조사 논문"),  # 서베이
+    # readers see a number or another page's title before the particle: end in a noun
+    Rule(
+        r"\{(?:eq|ref|doc)\}`[^`<]*`(?:은|는|이|가|을|를|와|과|로|으로)(?![가-힣])",
+        "",
+        "식 {eq}`eq-a`를",
+        "식 {eq}`eq-a`의 방법을",
+    ),
     # style rather than terms
     Rule(r"(?<![가-힣])우리는", "", "우리는 정상만 봅니다"),
     Rule(r"[가-힣]하라(?=[.!\s]|$)", "", "다시 실행하라.", "실행하라고 합니다"),
@@ -213,6 +225,9 @@ def korean_texts() -> tuple[tuple[str, str, str], ...]:
             if "lang-ko" in cell["metadata"].get("tags", []):
                 text = "".join(cell["source"])
             texts.append((notebook.stem, f"{where}, cell {i}", text))
+    for drawing in sorted(ROOT.glob("book/_static/figures/*.svg")):
+        for _, korean in schematics.texts(drawing.read_text(encoding="utf-8")):
+            texts.append((drawing.stem, drawing.relative_to(ROOT).as_posix(), korean or ""))
     registry = ROOT / "book" / "methods.yml"
     if registry.exists():
         for where, text in korean_values(yaml.safe_load(registry.read_text(encoding="utf-8")), ""):

@@ -228,6 +228,18 @@ def test_a_korean_name_is_of_something_that_the_notebook_measures(method, pieces
     assert set(method.measures) <= parts | {words.NUMBER.sub("#", part) for part in parts}
 
 
+@pytest.mark.parametrize("method", [pytest.param(m, id=m.id) for m in KNOWN.written()])
+def test_what_a_notebook_measures_and_its_licence_have_korean_names(method):
+    pieces = records.pieces(ROOT / f"{method.notebook}.ipynb")
+    names = [row["name"] for row in records.rows(pieces)]
+    names += [piece["title"] for piece in pieces if piece["kind"] == "table"]
+    report = records.report(pieces)
+    names += [remark for remark in report["license"].split("; ") if "(" in remark]
+    korean = [words.call(name, "ko", method.measures) for name in names]
+    # Names of methods, layers and metrics stay in Latin letters, for the most part in capitals.
+    assert [name for name in korean if re.search(r"\b[a-z]{4,}\b(?! al\b)", name)] == []
+
+
 def test_a_planned_method_has_no_files_and_only_a_written_one_stands_in_the_contents():
     for method in KNOWN.methods.values():
         if method.status == "planned":

@@ -108,6 +108,17 @@ def test_what_the_registry_and_the_records_know_is_drawn_from_them(method, langu
 
 
 @pytest.mark.parametrize(("method", "language"), REVIEWS)
+def test_a_review_shows_the_notebooks_gallery_and_one_more_of_its_figures(method, language):
+    text = read(method, language)
+    shown = re.findall(r"^```\{stored-figure\} (\S+) (.+)$", text, re.MULTILINE)
+    assert {name for name, _ in shown} == {method.id}, "figures of its own notebook, from there"
+    assert len(set(shown)) >= 2, "a gallery, and a figure that carries the idea"
+    measured = sections(text)[f"{method.id.split('/')[1]}-measured"]
+    assert measured.index("{stored-figure}") < measured.index("{measured}"), "pictures come first"
+    assert "![" not in text and not re.search(r"\{(?:figure|image)\} .*\.(?:png|jpe?g)", text)
+
+
+@pytest.mark.parametrize(("method", "language"), REVIEWS)
 def test_a_review_is_neither_a_note_nor_a_chapter(method, language):
     low, high = LENGTH[language]
     count = len(visible_words(read(method, language)))
@@ -231,4 +242,3 @@ def test_a_review_shows_a_figure_of_our_own_with_alternative_text(method, langua
     if file.suffix == ".svg":
         source = file.read_text(encoding="utf-8")
         assert "viewBox" in source and "http" not in source.replace("http://www.w3.org/", "")
-        assert not re.search(r"[가-힣]", source), "text in a figure is in Latin letters"

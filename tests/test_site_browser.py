@@ -7,6 +7,7 @@ Every request that leaves the machine is blocked and recorded; a page that makes
 
 from __future__ import annotations
 
+import csv
 import functools
 import http.server
 import json
@@ -70,6 +71,7 @@ KINDS = (
     "book/memory_bank/patchcore.html",
     "notebooks/memory_bank/patchcore.html",
     "book/results/leaderboard.html",
+    "book/results/claims.html",
 )
 #: Text that only an unrendered page shows.
 RAW = (":::", "{ref}", "{doc}", "{cite", "{eq}", "```", "$$", "\\frac", ")=")
@@ -185,6 +187,96 @@ def test_the_landing_page_leads_to_the_readers_language(either, reader, locale, 
     assert window.page.evaluate("document.documentElement.lang") == language
 
 
+#: What is wider than its box, but does not fade where there is more or cannot be scrolled by
+#: keyboard; printed text that is cut at all; and stops of the Tab key where nothing scrolls.
+CUT = """async () => {
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  await document.fonts.ready;
+  for (let i = 0; i < 3; i++) await frame();
+  const found = [];
+  const name = (each) => `${each.tagName}.${each.className}: ${each.textContent.slice(0, 60)}`;
+  for (const each of document.querySelectorAll("article.bd-article *")) {
+    const wider = each.clientWidth > 2 && each.scrollWidth > each.clientWidth + 1;
+    const signed = each.matches(".book-more-left, .book-more-right") && each.tabIndex === 0;
+    const clips = getComputedStyle(each).overflowX !== "visible";
+    if (wider && clips && (!signed || each.matches("div.cell_output pre"))) found.push(name(each));
+    const formula = each.matches("mjx-container, div.math");
+    if (formula && !wider && each.tabIndex === 0) found.push(`stop at ${name(each)}`);
+  }
+  return found;
+}"""
+
+
+def cut(window: Reader) -> list[str]:
+    """What a reader cannot see, or not see that there is more; at the window's present width."""
+    return window.page.evaluate(CUT)
+
+
+def test_a_formula_that_does_not_fit_fades_where_there_is_more(base, reader) -> None:
+    window = reader(viewport=PHONE)
+    window.open(f"{base}/en/book/distribution_map/cflow.html")
+    box = window.page.locator("div.math mjx-container.book-more-right").first
+    assert "book-more-left" not in box.get_attribute("class")
+    assert "linear-gradient" in box.evaluate("each => getComputedStyle(each).maskImage")
+    box.focus()
+    box.evaluate("each => { each.scrollLeft = each.scrollWidth }")
+    window.page.wait_for_selector("mjx-container.book-more-left:not(.book-more-right)")
+
+
+@pytest.mark.parametrize("name", ["guide/data", "guide/glossary", "memory_bank/patchcore"])
+def test_a_phone_shows_every_column_of_a_table(base, reader, name) -> None:
+    window = reader(viewport=PHONE)
+    window.open(f"{base}/ko/book/{name}.html")
+    tables = window.page.locator("article table.book-stacked")
+    assert tables.count() > 0
+    cells = tables.first.locator("tbody tr").first.locator("td:not(.book-none)")
+    for i in range(cells.count()):
+        box = cells.nth(i).bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+    label = cells.last.evaluate("each => getComputedStyle(each, '::before').content")
+    assert label == f'"{cells.last.get_attribute("data-label")}"'
+
+
+def test_claims_are_chosen_by_keyboard_and_a_link_shows_a_hidden_one(either, reader) -> None:
+    window = reader()
+    window.open(f"{either}/en/book/results/claims.html")
+    page = window.page
+    rows = page.locator("tr[id^=claim-]")
+    every = rows.count()
+    assert every == page.locator("tr[id^=claim-]:visible").count()
+    page.locator(".book-filter select").first.focus()
+    page.keyboard.press("ArrowDown")  # the first verdict
+    verdict = page.locator(".book-filter select").first.input_value()
+    shown = page.locator("tr[id^=claim-]:visible")
+    assert 0 < shown.count() < every
+    assert shown.count() == page.locator(f"tr.{verdict}").count()
+    said = page.locator(".book-filter output").inner_text()
+    assert said == f"{shown.count()} of {every} claims are shown."
+    hidden = page.locator(f"tr[id^=claim-]:not(.{verdict})").first.get_attribute("id")
+    page.evaluate(f"location.hash = '#{hidden}'")
+    page.wait_for_selector(f"#{hidden}:visible")
+    assert shown.count() == every
+
+
+def test_without_javascript_all_claims_are_visible(base, reader) -> None:
+    window = reader(java_script_enabled=False)
+    window.page.goto(f"{base}/ko/book/results/claims.html")
+    rows = window.page.locator("tr[id^=claim-]")
+    assert rows.count() == window.page.locator("tr[id^=claim-]:visible").count() > 0
+    assert not window.page.is_visible(".book-filter")
+
+
+@pytest.mark.parametrize("name", ["claims", "leaderboard"])
+def test_results_can_be_downloaded_as_a_table(either, reader, name) -> None:
+    window = reader(accept_downloads=True)
+    window.open(f"{either}/ko/book/results/{name}.html")
+    with window.page.expect_download() as download:
+        window.page.click(".book-download a")
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert len(rows) > 5 and all(None not in row for row in rows)
+
+
 def test_the_landing_page_has_plain_links_without_javascript(base, reader) -> None:
     window = reader(java_script_enabled=False)
     window.page.goto(f"{base}/index.html")
@@ -235,16 +327,80 @@ def renders_whole(window: Reader, address: str) -> None:
         "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
     )
     assert broken == [], address
+    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
     window.page.set_viewport_size(PHONE)
     window.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     wide = window.page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0, f"{address} is {wide} pixels too wide"
-    hidden = window.page.evaluate(
-        """() => [...document.querySelectorAll("div.cell_output pre")]
-        .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
-    )
-    assert hidden == [], f"{address}: printed numbers hide beyond the edge of a phone"
+    assert cut(window) == [], f"{address}: hidden beyond an edge without a sign"
     assert window.page.is_visible("a.language-switch"), address
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_front_page_says_shows_and_offers_the_book_above_the_fold(
+    base, reader, language, viewport
+) -> None:
+    """One sentence, two buttons, the maps and three numbers, without scrolling."""
+    window = reader(viewport=viewport)
+    window.open(f"{base}/{language}/book/index.html")
+    for selector, count in (
+        (".book-front > p", 1),
+        (".book-front .book-buttons a", 2),
+        (".book-front-maps img", 8),
+        (".book-front-maps a", 7),
+        (".book-front-numbers strong", 3),
+    ):
+        found = window.page.locator(selector)
+        assert found.count() == count, selector
+        for each in found.all():
+            box = each.bounding_box()
+            assert box["y"] > 0 and box["y"] + box["height"] <= viewport["height"], selector
+            assert box["x"] >= 0 and box["x"] + box["width"] <= viewport["width"], selector
+    for picture in window.page.locator(".book-front-maps img").all():
+        assert picture.bounding_box()["width"] > 80
+    window.page.locator(".book-front .book-buttons a").first.click()
+    window.page.wait_for_url(f"**/{language}/book/memory_bank/patchcore.html")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_words_of_the_map_touch_neither_each_other_nor_the_rim_of_a_box(
+    base, reader, language
+) -> None:
+    window = reader()
+    window.open(f"{base}/{language}/book/index.html")
+    words = window.page.evaluate(
+        """() => [...document.querySelectorAll(".book-map-drawing text")].map((text) => {
+        const {left, right, top, bottom} = text.getBoundingClientRect();
+        const rim = text.parentNode.querySelector(":scope > rect")?.getBoundingClientRect();
+        const outside = text.classList.contains("name") &&
+            (left < rim.left || right > rim.right || top < rim.top || bottom > rim.bottom);
+        return {text: text.textContent, left, right, top, bottom, outside}; })"""
+    )
+    assert len(words) > 50
+    assert [word["text"] for word in words if word["outside"]] == []
+    for i, one in enumerate(words):
+        for other in words[i + 1 :]:
+            apart = one["right"] + 2 <= other["left"] or other["right"] + 2 <= one["left"]
+            above = one["bottom"] <= other["top"] or other["bottom"] <= one["top"]
+            assert apart or above, (one["text"], other["text"])
+
+
+def test_a_method_on_the_map_is_reached_by_keyboard_and_shows_its_lines(base, reader) -> None:
+    window = reader()
+    page = window.page
+    window.open(f"{base}/en/book/index.html")
+    spade = page.locator(".book-map-drawing a[data-id='memory_bank/spade']")
+    hidden = page.locator("path[data-from='one_class/dn2'][data-to='memory_bank/spade']")
+    assert hidden.evaluate("line => getComputedStyle(line).visibility") == "hidden"
+    page.locator(".book-map-drawing a[data-id='distribution_map/fastflow']").focus()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if spade.evaluate("link => link === document.activeElement"):
+            break
+    assert hidden.evaluate("line => getComputedStyle(line).visibility") == "visible"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/en/book/memory_bank/spade.html")
 
 
 def test_dark_and_light_differ_and_both_are_readable(site, base, reader) -> None:
@@ -464,3 +620,178 @@ def test_hints_and_solutions_open_by_keyboard_and_hold_code(base, reader) -> Non
     window.page.keyboard.press("Enter")
     assert folded.locator("pre").first.is_visible()
     assert folded.locator("pre span[class]").count() > 0  # highlighted, so it was rendered as code
+
+
+# --- keyboard, print, drawings -------------------------------------------------------------------
+
+
+def test_the_language_switch_opens_the_section_in_view(base, reader) -> None:
+    window = reader()
+    name = "book/memory_bank/patchcore.html"
+    window.open(f"{base}/ko/{name}")
+    anchors = window.page.eval_on_selector_all(
+        "article section[id] > h2", "all => all.map(h2 => h2.parentElement.id)"
+    )
+    window.page.evaluate(
+        "id => document.getElementById(id).scrollIntoView({behavior: 'instant'})", anchors[3]
+    )
+    # Not `click`, which first scrolls what stands in the header to the middle of the window.
+    box = window.page.locator("a.language-switch").bounding_box()
+    window.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    window.page.wait_for_url(f"**/en/{name}#{anchors[3]}")
+    # At the top of a page there is no section to keep.
+    window.open(f"{base}/ko/{name}")
+    window.page.click("a.language-switch")
+    window.page.wait_for_url(f"**/en/{name}")
+
+
+def test_escape_closes_the_menu_and_gives_the_focus_back(base, reader) -> None:
+    window = reader(viewport=PHONE)
+    window.open(f"{base}/ko/book/guide/using.html")
+    for button, dialog in (
+        (".primary-toggle", "#pst-primary-sidebar-modal"),
+        (".search-button", "#pst-search-dialog"),
+    ):
+        window.page.focus(button)
+        window.page.keyboard.press("Enter")
+        window.page.wait_for_selector(f"{dialog}[open]")
+        window.page.keyboard.press("Escape")
+        window.page.wait_for_selector(f"{dialog}:not([open])", state="attached")
+        assert window.page.evaluate("b => document.activeElement.matches(b)", button), button
+
+
+def test_the_button_of_the_menu_shows_that_it_has_the_focus(base, reader) -> None:
+    window = reader()
+    window.open(f"{base}/ko/book/guide/using.html")
+    for _ in range(200):
+        window.page.keyboard.press("Tab")
+        if window.page.evaluate("document.activeElement.matches('.primary-toggle')"):
+            break
+    ring = "getComputedStyle(document.activeElement).outlineStyle"
+    assert window.page.evaluate(ring) == "solid"
+    window.page.keyboard.press("Enter")
+    window.page.wait_for_timeout(100)
+    assert window.page.evaluate("document.activeElement.matches('.primary-toggle')")
+
+
+def test_what_is_printed_from_the_dark_is_dark_on_white(base, reader) -> None:
+    window = reader(color_scheme="dark")
+    window.open(f"{base}/ko/book/memory_bank/patchcore.html")
+    colours = """[
+        ["article p", "color"], ["article a.reference", "color"], [".book-schematic text", "fill"],
+    ].map(([each, name]) => getComputedStyle(document.querySelector(each))[name])"""
+    assert all(_luminance(colour) > 0.3 for colour in window.page.evaluate(colours))
+    window.page.emulate_media(media="print")
+    window.page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+    assert all(_luminance(colour) < 0.2 for colour in window.page.evaluate(colours))
+    window.page.emulate_media(media="screen")
+    window.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+
+
+def test_a_progress_file_replaces_what_is_there_only_when_the_reader_agrees(
+    base, reader, tmp_path: Path
+) -> None:
+    window = reader()
+    page = window.page
+    window.open(f"{base}/en/notebooks/memory_bank/patchcore.html")
+    page.check("input[data-kind=run]")
+    window.open(f"{base}/en/book/guide/using.html")
+    saved = tmp_path / "progress.json"
+    saved.write_text(json.dumps({"read": {}, "run": {}, "solved": {}}), encoding="utf-8")
+    asked: list[str] = []
+    for answer, marks in ((False, 1), (True, 0)):
+
+        def decide(dialog, answer=answer) -> None:
+            asked.append(dialog.message)
+            dialog.accept() if answer else dialog.dismiss()
+
+        page.once("dialog", decide)
+        page.set_input_files("#progress-overview input[type=file]", saved)
+        page.wait_for_timeout(300)
+        page.wait_for_function(
+            "n => document.querySelectorAll('.bd-links .progress-mark').length === n", arg=marks
+        )
+    assert len(asked) == 2 and "Replace" in asked[0]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_of_a_drawing_leaves_it_or_touches_another(site, base, reader, language) -> None:
+    window = reader()
+    drawings = 0
+    for name in names(site, language):
+        if "book-schematic" not in (site / language / name).read_text(encoding="utf-8"):
+            continue
+        window.open(f"{base}/{language}/{name}")
+        found = window.page.evaluate(
+            """() => [...document.querySelectorAll("svg.book-schematic")].flatMap((svg) => {
+            const box = svg.getBoundingClientRect();
+            const texts = [...svg.querySelectorAll("text")].map(
+                (text) => [text.textContent, text.getBoundingClientRect()]);
+            const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+                && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 6;
+            return texts.flatMap(([text, place], i) => [
+                ...(place.left < box.left + 1 || place.right > box.right - 1 ? [text] : []),
+                ...texts.slice(i + 1).filter(([_, other]) => over(place, other))
+                    .map(([other]) => `${text} / ${other}`)]);
+            })"""
+        )
+        assert found == [], f"{language}/{name}"
+        drawings += window.page.locator("svg.book-schematic").count()
+    assert drawings >= len(list((ROOT / "book/_static/figures").glob("*.svg")))
+
+
+def test_a_drawing_is_dark_in_the_dark(base, reader) -> None:
+    window = reader(color_scheme="dark")
+    window.open(f"{base}/ko/book/memory_bank/spade.html")
+    ground = "getComputedStyle(document.querySelector('.book-schematic > rect')).fill"
+    assert _luminance(window.page.evaluate(ground)) < 0.05
+
+
+# --- what keeps readers out ----------------------------------------------------------------------
+
+AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
+CHECKED = (
+    "book/index.html",
+    "book/memory_bank/patchcore.html",
+    "notebooks/memory_bank/patchcore.html",
+    "book/results/leaderboard.html",
+    "book/guide/glossary.html",
+)
+#: Rules whose findings count although axe calls them less than serious or tries them out.
+NAMED = ("label-content-name-mismatch", "empty-table-header")
+RUN_AXE = """(named) => axe.run(document, {
+    resultTypes: ["violations"],
+    rules: Object.fromEntries(named.map((rule) => [rule, {enabled: true}])),
+}).then((result) => result.violations
+    .filter((each) => ["serious", "critical"].includes(each.impact) || named.includes(each.id))
+    .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((n) => n.html.slice(0, 120))}`))"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    if not AXE.is_file():
+        pytest.fail("no axe-core found: run `make test-deps` (it needs npm)", pytrace=False)
+    return AXE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", CHECKED)
+def test_nothing_serious_keeps_readers_out(base, reader, axe, name, scheme) -> None:
+    language = LANGUAGES[(CHECKED.index(name) + (scheme == "dark")) % 2]
+    window = reader(color_scheme=scheme)
+    window.open(f"{base}/{language}/{name}")
+    window.page.evaluate(axe)
+    assert window.page.evaluate(RUN_AXE, list(NAMED)) == []
+
+
+def test_axe_finds_what_it_is_asked_for(base, reader, axe) -> None:
+    window = reader()
+    window.open(f"{base}/en/book/guide/using.html")
+    window.page.evaluate(
+        """document.querySelector("article").insertAdjacentHTML("beforeend",
+        `<img src="data:,"><p style="color: #999; background: #aaa">pale</p>
+        <button aria-label="other">words</button><table><tr><th></th><td>1</td></tr></table>`)"""
+    )
+    window.page.evaluate(axe)
+    found = {each.partition(":")[0] for each in window.page.evaluate(RUN_AXE, list(NAMED))}
+    assert {"image-alt", "color-contrast", *NAMED} <= found

@@ -8,15 +8,20 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from statistics import mean
 
 import bilingual
 import build
 import check_links
 import notebook_source
+import page_facts
 import page_search
 import page_weight
 import pytest
+import records
+import registry
 import sample_book
 import test_glossary
 import yaml
@@ -148,6 +153,131 @@ class TestTheBuiltBook:
                     text = first(r'alt="([^"]*)"', tag)
                     assert len(text) > 5, f"{language}/{name}: {tag[:120]}"
                     assert bool(re.search("[가-힣]", text)) == (language == "ko"), text
+
+    def test_the_front_pages_numbers_are_those_of_the_registry(self, site: Path) -> None:
+        known = registry.load(ROOT / "book" / "methods.yml")
+        written = known.written()
+        verdicts = Counter(
+            records.verdict(piece)
+            for method in written
+            for piece in records.verdicts(
+                records.pieces(ROOT / f"{method.notebook}.ipynb")
+            ).values()
+        )
+        counts = [verdicts[v] for v in ("reproduced", "not at this scale", "undecided")]
+        cost = registry.costs(ROOT / "book" / "results" / "cost.yml")
+        seconds = round(mean(cost[method.id]["seconds"] for method in written))
+        wanted = [len(written), len(known.methods) - len(written), sum(counts), *counts, seconds]
+        for language in LANGUAGES:
+            html = pages(site, language)["book/index.html"]
+            shown = re.sub("<[^>]+>", " ", first('(<ul class="book-front-numbers.*?</ul>)', html))
+            assert [int(number) for number in re.findall(r"\d+", shown)] == wanted
+
+    def test_no_korean_stands_in_the_text_of_the_english_front_page(self, site: Path) -> None:
+        article = first(
+            r'<article class="bd-article">(.*)</article>', pages(site, "en")["book/index.html"]
+        )
+        assert re.findall("[가-힣]+", article) == []
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_the_learning_paths_link_what_is_written_and_say_what_is_planned(
+        self, site: Path, language: str
+    ) -> None:
+        known = registry.load(ROOT / "book" / "methods.yml")
+        page = (ROOT / "book" / "guide" / f"paths.{language}.md").read_text(encoding="utf-8")
+        tasks = re.findall(r"\b(read|run|solve) (\w+/\w+)", page)
+        named = [known.methods[target] for _, target in tasks if target in known.methods]
+        planned = [method for method in named if not method.written]
+        html = pages(site, language)["book/guide/paths.html"]
+        paths = "".join(re.findall(r'<div class="book-path.*?</table>', html, re.DOTALL))
+        assert paths.count("<table") == 3
+        assert paths.count('href="') == len(tasks) - len(planned) > 30
+        assert paths.count("book-badge-quiet") == len(planned)
+
+    def test_every_drawing_has_a_text_and_words_in_the_language_of_its_page(
+        self, site: Path
+    ) -> None:
+        for language in LANGUAGES:
+            drawings = 0
+            for name, html in pages(site, language).items():
+                for svg in re.findall(r'<svg class="book-schematic".*?</svg>', html, re.DOTALL):
+                    drawings += 1
+                    label = first(r'role="img" aria-label="([^"]*)"', svg)
+                    assert len(label) > 40, f"{language}/{name}"
+                    words = re.sub(r"<[^>]*>", " ", svg)
+                    for text in (label, words):
+                        assert bool(re.search("[가-힣]", text)) == (language == "ko"), name
+                    assert "data-ko" not in svg
+                assert "_static/figures/" not in html and "/figures/" not in html, name
+            assert drawings >= len(list((ROOT / "book/_static/figures").glob("*.svg")))
+
+    def test_each_page_says_in_a_sentence_of_its_own_what_it_is(self, site: Path) -> None:
+        for language in LANGUAGES:
+            found = {}
+            for name, html in pages(site, language).items():
+                text = first(r'<meta name="description" content="([^"]*)"', html)
+                assert 20 <= len(text) <= 170, f"{language}/{name}: {text}"
+                assert bool(re.search("[가-힣]", text)) == (language == "ko"), name
+                assert f'property="og:description" content="{text}"' in html
+                assert not re.search(r"[$\\{}]", text), f"{name}: raw text in {text}"
+                found[name] = text
+            assert len(set(found.values())) == len(found), "two pages with one description"
+
+    def test_each_page_has_version_date_and_a_way_to_cite_it(self, site: Path) -> None:
+        for language in LANGUAGES:
+            for name, html in pages(site, language).items():
+                facts = first(r'<div class="book-footer book-facts">(.*?)</div>', html)
+                version, date = (
+                    first(r"(\d+\.\d+\.\d+)", facts),
+                    first(r">(\d{4}-\d\d-\d\d)<", facts),
+                )
+                assert f"edition = {{{version}}}" in facts and f"year = {{{date[:4]}}}" in facts
+                title = first(r"<title>\s*(.*?)\s*</title>", html).rpartition(" · ")[0]
+                assert not title or f"title = {{{title}}}" in facts, name
+
+    def test_a_term_leads_to_the_glossary_at_its_first_use_and_once_a_page(
+        self, site: Path
+    ) -> None:
+        for language, glossary in (
+            (code, pages(site, code)["book/guide/glossary.html"]) for code in LANGUAGES
+        ):
+            anchors = set(re.findall(r'<tr [^>]*id="(term-[^"]+)"', glossary))
+            assert len(anchors) > 100
+            linked = set()
+            for name, html in pages(site, language).items():
+                links = re.findall(
+                    r'class="book-term[^"]*" href="([^"#]*)#([^"]+)" title="([^"]+)"', html
+                )
+                terms = [term for _, term, _ in links]
+                assert len(terms) == len(set(terms)), f"{language}/{name}: a term twice"
+                assert set(terms) <= anchors, name
+                for heading in re.findall(r"<h[1-4]>.*?</h[1-4]>", html, re.DOTALL):
+                    assert "book-term" not in heading, name
+                linked |= set(terms)
+            assert len(linked) > 40
+
+    def test_no_heading_of_a_column_is_empty_and_no_figure_is_counted(self, site: Path) -> None:
+        for language in LANGUAGES:
+            for name, html in pages(site, language).items():
+                for heading in re.findall(r"<th[^>]*>(.*?)</th>", html, re.DOTALL):
+                    assert re.sub(r"<[^>]*>", "", heading).strip(), name
+                assert "caption-number" not in html, name
+
+    def test_a_korean_page_says_nothing_of_the_theme_in_english(self, site: Path) -> None:
+        for name, html in pages(site, "ko").items():
+            said = re.findall(
+                r'<(?:a|button|aside|summary)\b[^>]* (?:title|aria-label)="([^"]*)"', html
+            )
+            english = {
+                text for text in said if re.match(r"(Toggle|Link to|Version|Search|Color)", text)
+            }
+            assert english == set(), name
+
+    def test_a_missing_page_leads_to_the_front_pages(self, site: Path) -> None:
+        html = (site / "404.html").read_text(encoding="utf-8")
+        assert set(re.findall(r'<a href="([^"]+)"', html)) == {
+            f"{language}/book/index.html" for language in LANGUAGES
+        }
 
     def test_review_and_notebook_of_a_method_lead_to_each_other(self, site: Path) -> None:
         for language in LANGUAGES:
@@ -302,6 +432,12 @@ class TestTheMachinery:
         assert "fa-github" in html and "fa-pencil-alt" in html and icons_missing(html) == set()
         review = (root / "_build/site/en/book/index.html").read_text(encoding="utf-8")
         assert 'href="https://github.com/someone/some-book"' in review
+        report = first(r'href="(https://github.com/someone/some-book/issues/new[^"]+)"', html)
+        assert report.endswith("?title=en/notebooks/memory_bank/patchcore%3A%20")
+        assert f'property="og:url" content="{base}/en/{name}.html"' in html
+        sitemap = (root / "_build/site/sitemap.xml").read_text(encoding="utf-8")
+        assert f"<loc>{base}/en/{name}.html</loc>" in sitemap
+        assert '<base href="/some-book/">' in (root / "_build/site/404.html").read_text("utf-8")
 
     def test_a_missing_translation_fails_the_build_by_name(self, sample, tmp_path: Path) -> None:
         root = tmp_path / "missing"
@@ -359,6 +495,18 @@ def test_images_are_lazy_from_the_second_on_and_know_their_size(tmp_path: Path) 
         '<img alt="x" src="a%20b.png" width="1" height="1" loading="lazy" decoding="async"/>'
         '<img loading="eager" src="c.png">'
     )
+
+
+def test_a_description_is_whole_sentences_without_citations() -> None:
+    first = (
+        "Before this paper a model was learned from scratch, and Rippel et al. [Rippel, 2021] saw."
+    )
+    text = page_facts.shorten(f"{first} {'More of it. ' * 20}")
+    assert text.startswith(
+        "Before this paper a model was learned from scratch, and Rippel et al. saw."
+    )
+    assert len(text) <= page_facts.LENGTH and text.endswith("More of it.")
+    assert page_facts.shorten("word " * 60).endswith("word…")
 
 
 def test_the_cell_that_installs_the_helpers_is_folded() -> None:

@@ -28,9 +28,6 @@ THEME_TEXTS = {
     "Skip to main content": "본문으로 건너뛰기",
     "Back to top": "맨 위로",
     "Color mode": "화면 테마",
-    "Light": "밝게",
-    "Dark": "어둡게",
-    "System Settings": "시스템 설정",
     "Search": "검색",
     "previous": "이전",
     "next": "다음",
@@ -38,6 +35,16 @@ THEME_TEXTS = {
     "next page": "다음 페이지",
     "Toggle primary sidebar": "차례 여닫기",
     "Toggle secondary sidebar": "페이지 차례 여닫기",
+    "Version warning": "버전 알림",
+    "Breadcrumb": "현재 위치",
+    "Fullscreen mode": "전체 화면",
+}
+#: What Sphinx and MyST-NB write into a page's body in English only.
+BODY_TEXTS = {
+    'title="Link to this heading"': 'title="이 절의 주소"',
+    'title="Link to this equation"': 'title="이 식의 주소"',
+    'title="Link to this image"': 'title="이 그림의 주소"',
+    'title="Link to this table"': 'title="이 표의 주소"',
 }
 
 logger = logging.getLogger(__name__)
@@ -129,9 +136,14 @@ def page_context(
     for place, neighbour in zip(("prev", "next"), neighbours, strict=True):
         if neighbour and (title := contents_title(app.env, neighbour)) and context.get(place):
             context[place] = {**context[place], "title": title}
+    # MyST-NB calls every folded cell the same, unlike the words on it.
+    body = context.get("body", "").replace(' aria-label="Toggle hidden content"', "")
     if language == "ko":
         sphinx_text = get_translation("sphinx")
         context["_"] = lambda text: THEME_TEXTS.get(text) or sphinx_text(text)
+        for english, korean in BODY_TEXTS.items():
+            body = body.replace(english, korean)
+    context["body"] = body
 
 
 def name_front_page(
@@ -139,6 +151,10 @@ def name_front_page(
 ) -> None:
     """Call the front page so in the sidebar, where the book's title stands already."""
     context["root_title"] = FRONT_PAGE[app.config.language]
+    if app.config.language == "ko":  # the theme's own word for it is not spaced right
+        for button in context.get("header_buttons", []):
+            if button.get("label") == "fullscreen-button":
+                button["tooltip"] = THEME_TEXTS["Fullscreen mode"]
 
 
 def write_front_door(app: Sphinx, exception: Exception | None) -> None:

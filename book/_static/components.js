@@ -33,4 +33,28 @@
       for (const name of ["pointerleave", "blur"]) method.addEventListener(name, () => show(null));
     }
   }
+
+  // --- claims: show those of one verdict or family ---------------------------------------------
+  for (const form of document.querySelectorAll("form.book-filter")) {
+    const rows = [...form.parentElement.querySelectorAll("tbody tr[id^=claim-]")];
+    const choose = () => {
+      const wanted = [...form.querySelectorAll("select")].map((s) => s.value).filter(Boolean);
+      for (const row of rows) row.hidden = !wanted.every((name) => row.classList.contains(name));
+      const shown = rows.filter((row) => !row.hidden).length;
+      const text = form.dataset.shown.replace("{0}", shown).replace("{1}", rows.length);
+      form.querySelector("output").textContent = text;
+    };
+    form.addEventListener("change", choose);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    // A link to a claim shows it, whatever was chosen.
+    addEventListener("hashchange", () => {
+      const row = document.getElementById(location.hash.slice(1));
+      if (!rows.includes(row) || !row.hidden) return;
+      form.reset();
+      choose();
+      row.scrollIntoView();
+    });
+    form.hidden = false;
+    choose(); // a browser may keep what was chosen before
+  }
 })();

@@ -9,13 +9,15 @@
       read: "이 페이지를 읽었습니다", run: "이 노트북을 실행했습니다", solved: "풀었습니다",
       readDone: "읽음", runDone: "실행함", pages: "읽은 페이지", notebooks: "실행한 노트북",
       exercises: "푼 연습 문제", save: "파일로 저장", open: "파일에서 불러오기",
-      clear: "모두 지우기", sure: "기록을 모두 지울까요?", bad: "이 책의 진도 파일이 아닙니다.",
+      clear: "모두 지우기", sure: "기록을 모두 지울까요?",
+      replace: "이 브라우저의 기록을 파일의 기록으로 바꿀까요?", bad: "이 책의 진도 파일이 아닙니다.",
     },
     en: {
       read: "I have read this page", run: "I have run this notebook", solved: "Solved",
       readDone: "read", runDone: "run", pages: "Pages read", notebooks: "Notebooks run",
       exercises: "Exercises solved", save: "Save to a file", open: "Load from a file",
-      clear: "Clear all", sure: "Clear the whole record?", bad: "This is not a progress file of this book.",
+      clear: "Clear all", sure: "Clear the whole record?",
+      replace: "Replace the record in this browser by the one in the file?", bad: "This is not a progress file of this book.",
     },
   };
   const text = TEXTS[document.documentElement.lang.startsWith("ko") ? "ko" : "en"];
@@ -110,8 +112,10 @@
       try {
         const value = JSON.parse(await file.files[0].text());
         if (!KINDS.every((kind) => value[kind] && typeof value[kind] === "object")) throw new TypeError(text.bad);
-        store(clean(value));
+        const kept = KINDS.some((kind) => Object.keys(load()[kind]).length > 0);
+        if (!kept || confirm(text.replace)) store(clean(value));
       } catch { message.textContent = text.bad; }
+      file.value = ""; // the same file may be chosen again
     });
     const save = () => {
       const blob = new Blob([JSON.stringify(load(), null, 1)], { type: "application/json" });

@@ -427,6 +427,8 @@ REVIEW = (
         "measured",
         "이 책의 측정값",
         "What we measured",
+        "```{{stored-figure}} {id} scores\n{todo}: what the gallery shows; a second "
+        "figure where it carries the idea\n```\n\n"
         "```{{measured}} {id}\n```\n\n```{{claims-table}} {id}\n```",
     ),
     (

@@ -14,12 +14,15 @@ MODULES = (
     "cost",
     "family_table",
     "field_map",
+    "front",
     "headline",
     "leaderboard",
+    "learning_path",
     "measured",
     "method_card",
     "quiz",
     "reading_list",
+    "stored_figure",
 )
 
 

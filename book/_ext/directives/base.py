@@ -1,10 +1,16 @@
 """What the directives share: reading registry and records, and links to methods."""
 
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import records
 import registry
+import stored_figures
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
@@ -60,6 +66,49 @@ class BookDirective(SphinxDirective):
             return records.pieces(path)
         except records.RecordError as error:
             raise self.error(f"{self.name}: {error}") from error
+
+    def figures(self, method: registry.Method) -> list[stored_figures.Figure]:
+        """The method's stored figures; the page is drawn anew when the notebook changes."""
+        path = Path(self.env.srcdir) / f"{method.notebook}.ipynb"
+        self.env.note_dependency(str(path))
+        try:
+            return stored_figures.figures(path)
+        except stored_figures.FigureError as error:
+            raise self.error(f"{self.name}: {error}") from error
+
+    def picture(
+        self, figure: stored_figures.Figure, *, classes: Iterable[str] = (), alt: str | None = None
+    ) -> nodes.image:
+        """A stored figure on the page, with its text in the page's language unless `alt` is given.
+
+        Sphinx copies a page's images from files: this one's is made in the build, beside the
+        doctrees, and named by its content.
+        """
+        suffix = {"image/jpeg": "jpg", "image/png": "png"}[figure.mime]
+        name = f"{hashlib.sha256(figure.data).hexdigest()[:16]}.{suffix}"
+        path = Path(self.env.doctreedir) / "stored_figures" / name
+        path.parent.mkdir(exist_ok=True)
+        if not path.is_file():
+            path.write_bytes(figure.data)
+        uri = "/" + os.path.relpath(path, self.env.srcdir).replace(os.sep, "/")
+        text = figure.alt[self.language] if alt is None else alt
+        out = nodes.image(uri=uri, alt=text, classes=list(classes))
+        if figure.width:
+            out["width"] = f"{figure.width}px"
+        return out
+
+    def table_file(self, name: str, rows: Iterable[Sequence[object]]) -> nodes.paragraph:
+        """A link to a table as CSV, which is made in the build; `rows` begin with the heading."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        path = Path(self.env.doctreedir) / "tables" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.getvalue(), encoding="utf-8-sig")  # utf-8-sig: for Excel
+        target = "/" + os.path.relpath(path, self.env.srcdir).replace(os.sep, "/")
+        link = addnodes.download_reference(
+            "", "", inline(self.say("csv")), reftarget=target, refdoc=self.env.docname
+        )
+        return nodes.paragraph("", "", link, classes=["book-download"])
 
     def costs(self) -> dict[str, dict[str, Any]]:
         """Measured cost of the notebooks."""

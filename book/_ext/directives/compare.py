@@ -106,7 +106,7 @@ class Compare(BookDirective):
                 cells.append([self.baseline(name), *shown])
                 kinds.append("book-baseline")
         head = [self.say("method"), *columns]
-        return [table(head, cells, row_classes=kinds, stacked=True)]
+        return [table(head, cells, row_classes=kinds)]
 
 
 def _swept(row: Row) -> bool:

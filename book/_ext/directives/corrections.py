@@ -20,7 +20,7 @@ class Corrections(BookDirective):
         order = {kind: i for i, kind in enumerate(registry.KINDS)}
         rows = [self.row(c, known) for c in sorted(known.corrections, key=lambda c: order[c.kind])]
         out = nodes.container(classes=["book-corrections"])
-        out += table(head, rows, stacked=True)
+        out += table(head, rows)
         return [out]
 
     def row(self, item: registry.Correction, known: registry.Registry) -> list[Any]:

@@ -19,13 +19,13 @@ def number(value: float | None, digits: int = 3) -> str:
 def interval(value: float | None, pair: Sequence[float] | None) -> tuple[str, str]:
     """``0.957`` and ``[0.940, 0.974]``; without a pair the second is empty.
 
-    A very narrow interval gets more digits, so that two of them say something:
-    ``0.00032`` and ``[0.00011, 0.00054]``.
+    A narrow interval gets more digits, so that two of its half-width's say something:
+    ``0.0003`` and ``[−0.0041, 0.0047]``, ``0.00032`` and ``[0.00011, 0.00054]``.
     """
     if value is None or not pair:
         return number(value), ""
     half = (pair[1] - pair[0]) / 2
-    digits = min(1 - math.floor(math.log10(half)), 6) if 0 < half < 0.002 else 3
+    digits = min(max(1 - math.floor(math.log10(half)), 3), 6) if half > 0 else 3
     low, high = (number(v, digits) for v in pair)
     return number(value, digits), f"[{low}, {high}]"
 
@@ -88,7 +88,7 @@ def table(
     classes: Iterable[str] = (),
     row_classes: Sequence[str] | None = None,
     stub: bool = True,
-    stacked: bool = False,
+    row_ids: Sequence[str] | None = None,
 ) -> nodes.table:
     """A table.
 
@@ -97,7 +97,7 @@ def table(
         rows: cells, row by row.
         classes, row_classes: for the style sheet.
         stub: whether the first column heads its rows.
-        stacked: on a narrow screen each row becomes a block whose cells carry their headings.
+        row_ids: anchors, one for each row.
     """
     group = nodes.tgroup(cols=len(head))
     for i in range(len(head)):
@@ -108,11 +108,12 @@ def table(
     group += nodes.thead("", _row(head))
     body = nodes.tbody()
     for i, cells in enumerate(rows):
-        labels = head if stacked else ()
-        body += _row(cells, (row_classes[i] if row_classes else ""), labels)
+        row = _row(cells, row_classes[i] if row_classes else "")
+        if row_ids:
+            row["ids"].append(row_ids[i])
+        body += row
     group += body
-    kinds = ["book-table", *(["book-stacked"] if stacked else []), *classes]
-    return nodes.table("", group, classes=kinds)
+    return nodes.table("", group, classes=["book-table", *classes])
 
 
 def pairs(items: Sequence[tuple[str, Sequence[nodes.Node]]]) -> nodes.definition_list:
@@ -138,11 +139,8 @@ def _block(node: nodes.Node) -> bool:
     return isinstance(node, nodes.paragraph | nodes.bullet_list | nodes.container)
 
 
-def _row(cells: Sequence[Content], classes: str = "", labels: Sequence[Content] = ()) -> nodes.row:
+def _row(cells: Sequence[Content], classes: str = "") -> nodes.row:
     row = nodes.row(classes=classes.split())
-    for i, cell in enumerate(cells):
-        content: list[Content] = [cell]
-        if i and labels:
-            content = [inline(labels[i], "book-cell-label"), " ", inline(cell, "book-cell")]
-        row += nodes.entry("", paragraph(*content))
+    for cell in cells:
+        row += nodes.entry("", paragraph(cell))
     return row

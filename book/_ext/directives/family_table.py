@@ -26,7 +26,7 @@ class FamilyTable(BookDirective):
         words = ("method", "year", "needs", "gives", "time", "result")
         rows = [self.row(method, known) for method in methods]
         out = nodes.container(classes=["book-family"])
-        out += table([self.say(w) for w in words], rows, stacked=True)
+        out += table([self.say(w) for w in words], rows)
         return [out]
 
     def row(self, method: registry.Method, known: registry.Registry) -> list[Any]:

@@ -4,6 +4,7 @@ A drawing where there is room, a list where there is not; both from the registry
 both leads to its review, or to its paper while it is not written.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,12 +16,16 @@ from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
 from directives.base import BookDirective
-from directives.drawing import badge, external, inline, joined, paragraph
+from directives.drawing import external, inline, joined, paragraph
 from directives.words import say
 
 # Columns of the drawing: the first year of each. Early decades share a column.
-COLUMNS = (0, 1980, 2010, 2020, 2021, 2022, 2023)
-LABEL, COLUMN, BOX, ROW, GAP, HEAD = 84, 100, 84, 34, 12, 26
+COLUMNS = (0, 1980, 2020, 2021, 2022, 2023)
+#: Sizes in drawing units. Boxes stand on a lattice of columns and rows; lines run between them: in
+#: the gutter before or after a column, or between two rows. A lane's name has a line of its own.
+BOX, GUTTER, ROW, NAME, GAP, HEAD = 94, 18, 36, 24, 4, 26
+#: Places for lines side by side in a gutter; what is left of it holds the arrow's head.
+TRACKS, TRACK = 3, 3
 
 
 @dataclass(frozen=True)
@@ -51,32 +56,36 @@ class FieldMap(BookDirective):
         return [out]
 
     def as_list(self, known: registry.Registry) -> nodes.container:
-        """The same for a narrow screen."""
+        """The same for a narrow screen: what is written line by line, what is planned in one."""
         box = nodes.container(classes=["book-map-list"])
         for family in known.families.values():
             methods = sorted(known.of_family(family.id), key=lambda m: m.year)
             if not methods:
                 continue
             box += nodes.rubric("", family.name[self.language])
-            items = nodes.bullet_list()
-            for method in methods:
-                items += nodes.list_item("", paragraph(self.item(method, known)))
-            box += items
+            items = [self.item(m, known) for m in methods if m.written]
+            if items:
+                box += nodes.bullet_list("", *(nodes.list_item("", paragraph(i)) for i in items))
+            planned = [self.planned(m, known) for m in methods if not m.written]
+            if planned:
+                text = [nodes.Text(f"{self.say('planned')}: "), *joined(planned)]
+                box += paragraph(text, classes=["book-note"])
         return box
 
     def item(self, method: registry.Method, known: registry.Registry) -> list[nodes.Node]:
-        """Year, name, status and what the method builds on."""
-        out: list[nodes.Node] = [inline(f"{method.year} ", "book-year")]
-        reference = known.reference(method)
-        if method.written or not (reference and reference.link):
-            out.append(self.to_method(method))
-        else:
-            link = external(method.title(self.language), reference.link)
-            out += [link, nodes.Text(" "), badge(self.say("planned"), "quiet")]
+        """Year, name and what the method builds on."""
+        out: list[nodes.Node] = [inline(f"{method.year} ", "book-year"), self.to_method(method)]
         if method.builds_on:
             names = [known.method(m).title(self.language) for m in method.builds_on]
             out.append(inline([nodes.Text(" ← "), *joined(names)], "book-before"))
         return out
+
+    def planned(self, method: registry.Method, known: registry.Registry) -> list[nodes.Node]:
+        """Name, with a link to the paper, and year."""
+        reference = known.reference(method)
+        name = method.title(self.language)
+        link = reference.link if reference else None
+        return [external(name, link) if link else nodes.Text(name), nodes.Text(f" {method.year}")]
 
 
 def column_of(year: int) -> int:
@@ -105,21 +114,31 @@ def place(known: registry.Registry) -> tuple[dict[str, Box], list[tuple[str, flo
     lanes = []
     top = float(HEAD)
     for family in known.families:
-        methods = known.of_family(family)
-        if not methods:
-            continue
         columns: dict[int, list[registry.Method]] = {}
-        for method in sorted(methods, key=lambda m: m.year):
+        for method in sorted(known.of_family(family), key=lambda m: m.year):
             columns.setdefault(column_of(method.year), []).append(method)
-        height = ROW * max(len(c) for c in columns.values()) + GAP
-        for column, stack in columns.items():
-            start = top + (height - ROW * len(stack)) / 2
+        if not columns:
+            continue
+        for column in sorted(columns):
+            # In the rows of what they build on, to keep lines short; what builds on nothing last.
+            rows = {m: b.y for m, b in boxes.items() if b.column < column and b.y > top}
+
+            def nearest(method: registry.Method, rows: Mapping[str, float] = rows) -> float:
+                return min((rows[m] for m in method.builds_on if m in rows), default=math.inf)
+
+            stack = sorted(columns[column], key=nearest)
             for i, method in enumerate(stack):
-                x = LABEL + COLUMN * (column + 0.5)
-                boxes[method.id] = Box(method, column, x, start + ROW * (i + 0.5))
+                y = top + NAME + ROW * (i + 0.5)
+                boxes[method.id] = Box(method, column, middle(column), y)
+        height = NAME + ROW * max(len(c) for c in columns.values()) + GAP
         lanes.append((family, top, height))
         top += height
-    return boxes, lanes, top + 4
+    return boxes, lanes, top
+
+
+def middle(column: int) -> float:
+    """The middle of a column."""
+    return GUTTER + (BOX + GUTTER) * column + BOX / 2
 
 
 def draw(
@@ -129,7 +148,7 @@ def draw(
 ) -> str:
     """The map as SVG; `links` gives the address of each method that has one."""
     boxes, lanes, height = place(known)
-    width = LABEL + COLUMN * len(COLUMNS)
+    width = GUTTER + (BOX + GUTTER) * len(COLUMNS)
     parts = [
         f'<svg class="book-map-drawing" viewBox="0 0 {width} {height:g}" role="group" '
         f'aria-label="{escape(say("field map", language))}">'
@@ -137,37 +156,68 @@ def draw(
     for i, (family, top, lane) in enumerate(lanes):
         kind = "lane odd" if i % 2 else "lane"
         parts.append(f'<rect class="{kind}" x="0" y="{top:g}" width="{width}" height="{lane:g}"/>')
-        lines = wrapped(known.families[family].name[language], 12)
-        parts.append(text(lines, 8, top + lane / 2, "lane-name", size=14))
+        name = known.families[family].name[language]
+        parts.append(text([name], GUTTER, top + NAME / 2 + 1, "lane-name", size=12))
     parts.append(
         '<defs><marker id="book-map-arrow" viewBox="0 0 6 6" refX="6" refY="3" markerWidth="6" '
         'markerHeight="6" orient="auto"><path d="M0 0L6 3L0 6z"/></marker></defs>'
     )
     for column in range(len(COLUMNS)):
         title = column_title(column, language)
-        parts.append(text([title], LABEL + COLUMN * (column + 0.5), 13, "column-name", size=14))
-    for box in boxes.values():
-        for other in box.method.builds_on:
-            parts.append(edge(boxes[other], box))
+        parts.append(text([title], middle(column), 13, "column-name", size=12))
+    parts += [edge(*line) for line in routes(boxes)]
     for box in boxes.values():
         parts.append(node(box, language, links.get(box.method.id)))
     parts.append("</svg>")
     return "".join(parts)
 
 
-def edge(start: Box, end: Box) -> str:
-    """A line from a method to one that takes up its idea."""
-    ids = f'data-from="{start.method.id}" data-to="{end.method.id}"'
-    half = BOX / 2
-    if start.column == end.column:
-        x, out = start.x - half, start.x - half - 9
-        path = f"M{x:g} {start.y:g}C{out:g} {start.y:g} {out:g} {end.y:g} {x:g} {end.y:g}"
-    else:
-        sign = 1 if end.column > start.column else -1
-        a, b = start.x + sign * half, end.x - sign * half
-        bend = max(abs(b - a) / 2, 8) * sign
-        path = f"M{a:g} {start.y:g}C{a + bend:g} {start.y:g} {b - bend:g} {end.y:g} {b:g} {end.y:g}"
-    return f'<path class="edge" {ids} d="{path}" marker-end="url(#book-map-arrow)"/>'
+def routes(boxes: Mapping[str, Box]) -> list[tuple[Box, Box, list[tuple[float, float]]]]:
+    """The lines from a method to one that takes up its idea: start, end and corners.
+
+    A line leaves its box sideways, runs along gutters and between rows, and so crosses no box.
+    Lines from different methods keep to different tracks of a gutter as long as there are tracks.
+    """
+    ends = [(boxes[m], box) for box in boxes.values() for m in box.method.builds_on]
+    ends.sort(key=lambda pair: not always(*pair))  # what is always seen chooses its track first
+    tracks: dict[int, list[str]] = {}
+
+    def lane(gutter: int, source: Box) -> float:
+        users = tracks.setdefault(gutter, [])
+        if source.method.id not in users:
+            users.append(source.method.id)
+        return (BOX + GUTTER) * gutter + 4 + TRACK * (users.index(source.method.id) % TRACKS)
+
+    found = []
+    for start, end in ends:
+        right = end.column > start.column
+        first = lane(start.column + right, start)
+        points = [(start.x + (BOX if right else -BOX) / 2, start.y), (first, start.y)]
+        between = range(min(start.column, end.column) + 1, max(start.column, end.column))
+        if any(b.y == end.y and b.column in between for b in boxes.values()):
+            along = end.y + (ROW if start.y > end.y else -ROW) / 2  # beside the boxes in its way
+            second = lane(end.column + (end.column < start.column), start)
+            points += [(first, along), (second, along), (second, end.y)]
+        else:
+            points.append((first, end.y))
+        points.append((end.x + (BOX if end.column < start.column else -BOX) / 2, end.y))
+        found.append((start, end, points))
+    return found
+
+
+def always(start: Box, end: Box) -> bool:
+    """Whether a line is seen always; one that touches a planned method only on demand."""
+    return start.method.written and end.method.written
+
+
+def edge(start: Box, end: Box, points: Sequence[tuple[float, float]]) -> str:
+    """A line with an arrow's head at its end."""
+    kind = "edge" if always(start, end) else "edge quiet"
+    path = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
+    return (
+        f'<path class="{kind}" data-from="{start.method.id}" data-to="{end.method.id}" '
+        f'd="{path}" marker-end="url(#book-map-arrow)"/>'
+    )
 
 
 def node(box: Box, language: str, link: str | None) -> str:
@@ -181,9 +231,7 @@ def node(box: Box, language: str, link: str | None) -> str:
         f'<rect x="{box.x - BOX / 2:g}" y="{box.y - height / 2:g}" width="{BOX}" '
         f'height="{height}" rx="5"/>'
     )
-    inner = f"<title>{label}</title>{shape}" + text(
-        wrapped(method.title(language), 13), box.x, box.y, "name", size=11
-    )
+    inner = shape + text(wrapped(method.title(language), 13), box.x, box.y, "name", size=12)
     group = f'class="method {kind}" data-id="{method.id}"'
     if link is None:
         return f"<g {group}>{inner}</g>"
@@ -206,9 +254,9 @@ def measure(name: str) -> float:
 
 def text(lines: Sequence[str], x: float, y: float, kind: str, *, size: int) -> str:
     """One or two lines of text around (x, y)."""
-    first = y - (len(lines) - 1) * size * 0.55
-    spans = "".join(
-        f'<tspan x="{x:g}" y="{first + i * size * 1.1:.1f}">{escape(line)}</tspan>'
+    first = y - (len(lines) - 1) * size * 0.525
+    spans = " ".join(
+        f'<tspan x="{x:g}" y="{first + i * size * 1.05:.1f}">{escape(line)}</tspan>'
         for i, line in enumerate(lines)
     )
     return f'<text class="{kind}" dominant-baseline="central">{spans}</text>'

@@ -44,7 +44,8 @@ class Measured(BookDirective):
         named = self.say("data line", train=counts.get("train"), test=counts.get("test"))
         text = [inline(str(record["dataset"]), "book-code"), nodes.Text(f": {named}. ")]
         if record.get("license"):
-            text.append(nodes.Text(f"{self.say('licence of the data')}: {record['license']}."))
+            remarks = [self.call(part) for part in record["license"].split("; ")]
+            text.append(nodes.Text(f"{self.say('licence of the data')}: {'; '.join(remarks)}."))
         return paragraph(text, classes=["book-note"])
 
     def rows(
@@ -106,7 +107,7 @@ class Measured(BookDirective):
         for word in ("weights", "threshold", "threads"):
             value = record.get(word)
             if value is not None:
-                label = "threads" if word == "threads" else self.say(word)
+                label = self.say("count threads" if word == "threads" else word)
                 rows.append([label, f"{value:.4g}" if isinstance(value, float) else str(value)])
         for name, value in record.get("settings", {}).items():
             rows.append([inline(name, "book-code"), inline(repr(value), "book-code")])

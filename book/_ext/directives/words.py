@@ -64,6 +64,7 @@ WORDS = {
     "setting": ("설정", "Setting"),
     "fingerprint": ("데이터 지문", "Data fingerprint"),
     "weights": ("가중치", "Weights"),
+    "count threads": ("스레드", "Threads"),
     "threshold": ("임곗값", "Threshold"),
     "claim": ("주장", "Claim"),
     "source": ("출처", "Source"),
@@ -74,6 +75,19 @@ WORDS = {
     "not at this scale": ("이 규모에서는 확인되지 않음", "not at this scale"),
     "not tested": ("검증하지 않음", "not tested"),
     "no verdict": ("기록 없음", "no record"),
+    "all": ("모두", "all"),
+    "total": ("합계", "Total"),
+    "shown claims": ("주장 {1}개 중 {0}개가 보입니다.", "{0} of {1} claims are shown."),
+    "link to claim": ("이 주장의 링크", "Link to this claim"),
+    "source of claim": ("출처: {}", "Source: {}"),
+    "csv": ("표 내려받기(CSV)", "Download the table (CSV)"),
+    "chance": ("0.5 = 우연", "0.5 = chance"),
+    "whiskers": (
+        "이미지 AUROC와 95 % 구간을 한 축에 나란히 그렸습니다. 같은 숫자가 아래 표에 있습니다.",
+        "Image AUROC with its 95 % interval, all on one axis. The numbers are in the table below.",
+    ),
+    "from the notebook": ("노트북에서 보기", "See it in the notebook"),
+    "pictures": ("이미지", "Images"),
     "seeds": ("시드 {1}개 중 {0}개", "{0} of {1} seeds"),
     "one seed": ("시드 1개", "one seed"),
     "all claims": ("주장 {}개", "{} claims"),
@@ -113,10 +127,11 @@ WORDS = {
     "group": ("{dataset} · 지문 {fingerprint}", "{dataset} · fingerprint {fingerprint}"),
     "field map": ("분야 지도", "Map of the field"),
     "field map help": (
-        "채운 상자는 완성된 방법, 점선 상자는 준비 중인 방법입니다. "
-        "선은 어떤 방법이 어떤 방법의 아이디어를 이어받았는지를 이 책의 해석대로 나타냅니다.",
-        "Filled boxes are written, dashed boxes are planned. A line says, in this book's reading, "
-        "which method takes up the idea of which.",
+        "채운 상자는 완성된 방법이고 나머지는 준비 중입니다. 선은 어떤 방법이 어떤 방법의 "
+        "아이디어를 이어받았는지를 이 책의 해석대로 나타냅니다. 상자를 가리키면 준비 중인 방법과 "
+        "이어지는 선도 나타납니다.",
+        "Filled boxes are written, the others planned. A line says, in this book's reading, which "
+        "method takes up the idea of which. Point at a box to see its lines to planned methods.",
     ),
     "before": ("~{}", "–{}"),
     "since": ("{}~", "{}–"),
@@ -147,7 +162,7 @@ WORDS = {
     "curve": (
         "정상 이미지 수에 따른 이미지 AUROC 꺾은선 그래프. {}. 숫자는 아래 표에 있습니다.",
         "Line chart of the image AUROC by the number of normal images. {}. "
-        "The numbers stand in the table below.",
+        "The numbers are in the table below.",
     ),
     "curve of": (
         "{0}: {1}장에서 {2}, {3}장에서 {4}",
@@ -163,6 +178,36 @@ WORDS = {
         "{}부터 {}까지, 그때그때의 노트북 코드로 잰 값입니다.",
         "Made between {} and {}, each row with its notebook's code of the day.",
     ),
+    "planned papers": ("준비 중인 논문 {}편", "{} papers are planned"),
+    "the image": ("사진", "photograph"),
+    "front photo": (
+        "태양전지 셀의 사진. 대각선으로 뻗은 균열과 오른쪽 아래의 어두운 조각이 보입니다.",
+        "Photograph of a solar cell with diagonal cracks and a dark fragment at the lower right.",
+    ),
+    "front map": ("같은 셀의 {} 이상 맵", "Anomaly map of the same cell by {}"),
+    "count": ("{}개", "{}"),
+    "front methods": (
+        "리뷰와 노트북을 모두 갖춘 방법. {}개는 준비 중입니다.",
+        "methods, each with a review and a notebook; {} more are planned",
+    ),
+    "front claims": (
+        "시험해 본 논문의 주장. 재현됨 {}, 이 규모에서는 확인되지 않음 {}, 판단 보류 {}",
+        "claims of papers tested: {} reproduced, {} not at this scale, {} undecided",
+    ),
+    "front seconds": (
+        "노트북 하나의 평균 실행 시간, GPU 없이",
+        "to run a notebook, on average and without a GPU",
+    ),
+    "path step": ("단계", "Step"),
+    "path do": ("할 일", "To do"),
+    "path adds": ("얻는 것", "What it adds"),
+    "path minutes": ("{}분", "{} min"),
+    "path total": ("모두 {}쯤", "About {} in all"),
+    "path hours": ("{}시간", "{} hours"),
+    "path planned": ("준비 중인 단계는 빼고 셈", "planned steps not counted"),
+    "path read": ("{} 리뷰", "{} review"),
+    "path run": ("{} 노트북", "{} notebook"),
+    "path solve": ("{} 연습 문제", "{} exercises"),
     "choose": ("하나를 고르면 설명이 나타납니다.", "Choose one; its explanation appears."),
 }
 
@@ -216,6 +261,15 @@ COMMON = {
     "no normal test images": "정상 테스트 이미지 없음",
     "no normal pixels": "정상 픽셀 없음",
     "no normal pixels in anomalous images": "이상 이미지에 정상 픽셀 없음",
+    # parts of a data set's licence, between semicolons
+    "CC BY-NC-SA 4.0 (not for commercial use)": "CC BY-NC-SA 4.0(상업적 이용 불가)",
+    "simulated textile images of the package conformal-clip-data": (
+        "conformal-clip-data 패키지의 모의 직물 이미지"
+    ),
+    "photographs that come with scikit-image, from CC0Textures and DeviantArt": (
+        "scikit-image에 든 CC0Textures와 DeviantArt의 사진"
+    ),
+    "your own images": "내 이미지",
 }
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 PART = re.compile(r", (?![^(]*\))")  # a comma that no parenthesis encloses
