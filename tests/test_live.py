@@ -678,7 +678,7 @@ class TestThePage:
         assert old == before and new > 1.5 * old
         window.page.get_by_role("button", name="그린 것 지우기").click()
         window.wait(f"document.querySelector('.live-said').textContent.endsWith('→ {before}')")
-        window.page.get_by_role("button", name="닫기").click()
+        window.page.get_by_role("button", name="닫기", exact=True).click()
         assert window.scores("good")[name] == before  # the picture itself is as it was
 
     def test_everything_works_by_keyboard(self, visit) -> None:
