@@ -23,6 +23,8 @@ def test_the_checks_pass_on_the_notebook_as_it_is(method, seed):
     method.check_fidelity(seed)
     method.check_grey()
     method.check_periods()
+    method.check_rise()
+    method.check_candidates()
     method.check_maps()
     method.check_own_periods()
     method.check_scores()
@@ -43,10 +45,10 @@ def test_the_checks_pass_on_the_notebook_as_it_is(method, seed):
         ("check_fidelity", "f[x] * f[x + p] for x", "f[x] * f[x - p] for x"),
         ("check_fidelity", "np.mean(pairs) / max(", "np.sum(pairs) / max("),
         ("check_grey", "np.maximum(grey.mean(axis=(1, 2), keepdims=True), 1)", "255"),
-        ("check_periods", "values[-1] - values.min()", "values[-1]"),
-        ("check_periods", "tuple(p) > (0, 0)", "tuple(p) != (0, 0)"),
-        ("check_periods", "size=2 * lobe + 1", "size=3"),
-        ("check_periods", "return total / len(grey)", "return total"),
+        ("check_rise", "values[-1] - values.min()", "values[-1]"),
+        ("check_candidates", "tuple(p) > (0, 0)", "tuple(p) != (0, 0)"),
+        ("check_candidates", "size=2 * lobe + 1", "size=3"),
+        ("check_periods", "for rho in rhos) / len(grey)", "for rho in rhos)"),
         ("check_maps", "difference(s, p), difference(s, -p)", "difference(s, p)"),
         ("check_maps", "np.full_like(s, np.nan)", "np.zeros_like(s)"),
         ("check_maps", "gaussian_filter(grey[i], sigma)", "grey[i]"),
@@ -77,6 +79,13 @@ def test_a_brighter_exposure_changes_nothing(method):
     )
 
 
+def test_images_come_eight_at_a_time_and_all_of_them(method):
+    stack = np.arange(19)[:, None, None] * np.ones((19, 2, 2))
+    parts = method.batches(stack)
+    assert [len(part) for part in parts] == [8, 8, 3]
+    np.testing.assert_array_equal(np.concatenate(parts), stack)
+
+
 def test_noise_has_no_period_and_still_gets_a_vector(method):
     noise = np.random.default_rng(0).normal(size=(40, 64, 64))
     rho = method.mean_autocorrelation(noise, 32)
@@ -95,6 +104,22 @@ EQUIVALENT_DEFINITIONS = {
     "bytes_needed": "an estimate; tested above",
     "circular": "only drawn; tested above",
     "largest_rise": "calls find_periods for one picture",
+    "batches": "how many at a time changes no number; tested above",
+    "autocorrelation": {
+        f"mean = r / {edit}": "matters only at shifts that leave one pair or none"
+        for edit in (
+            "{np.maximum(pairs, 1) → pairs}",
+            "np.maximum(pairs, {1 → 2})",
+            "np.maximum(pairs, {1 → 0})",
+        )
+    },
+    "find_periods": {
+        "half = [tuple(p) > (0, {0 → 1}) for p in vectors]": "(0, 1) lies in the main lobe",
+        "enough = rises {>= → >} least": "no rise equals the bound",
+    },
+    "own_period": {
+        "return max({best, key=lambda pair: pair[0] → best})": "the height stands first",
+    },
 }
 
 # --- the exercises ------------------------------------------------------------------------------
@@ -149,7 +174,11 @@ WRONG = [
         "expected shape",
     ),
 ]
-EQUIVALENT = {}
+EQUIVALENT = {
+    "folded_residual": {
+        "result = {np.zeros → np.ones}(grey.shape)": "every row is written",
+    },
+}
 
 
 class TestExercises(ExerciseTests):
