@@ -684,9 +684,9 @@ def test_a_path_links_what_is_written_and_adds_up_its_minutes(index):
     table, after = path[: path.index("</table>")], path[path.index("</table>") :]
     # 1,200 + 1,140 words at 120 a minute and 31.4 s of running; two exercises and 600 words.
     first, second = words(table).split("Something new.")
-    assert "1 To do New review, New notebook What it adds" in first
-    assert "Time 20 min" in second and "Time 35 min" in second
-    assert "Week 2 To do New exercises, Old review planned, Getting started" in second
+    assert "1 New review, New notebook" in first
+    assert "20 min" in second and "35 min" in second
+    assert "Week 2 New exercises, Old review planned, Getting started" in second
     assert "About 55 min in all (planned steps not counted)." in words(after)
     links = re.findall(r'href="([^"#]+)"', table)
     assert links == [

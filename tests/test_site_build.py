@@ -16,6 +16,7 @@ import bilingual
 import build
 import check_links
 import notebook_source
+import page_facts
 import page_search
 import page_weight
 import pytest
@@ -494,6 +495,18 @@ def test_images_are_lazy_from_the_second_on_and_know_their_size(tmp_path: Path) 
         '<img alt="x" src="a%20b.png" width="1" height="1" loading="lazy" decoding="async"/>'
         '<img loading="eager" src="c.png">'
     )
+
+
+def test_a_description_is_whole_sentences_without_citations() -> None:
+    first = (
+        "Before this paper a model was learned from scratch, and Rippel et al. [Rippel, 2021] saw."
+    )
+    text = page_facts.shorten(f"{first} {'More of it. ' * 20}")
+    assert text.startswith(
+        "Before this paper a model was learned from scratch, and Rippel et al. saw."
+    )
+    assert len(text) <= page_facts.LENGTH and text.endswith("More of it.")
+    assert page_facts.shorten("word " * 60).endswith("word…")
 
 
 def test_the_cell_that_installs_the_helpers_is_folded() -> None:

@@ -45,7 +45,6 @@ BODY_TEXTS = {
     'title="Link to this equation"': 'title="이 식의 주소"',
     'title="Link to this image"': 'title="이 그림의 주소"',
     'title="Link to this table"': 'title="이 표의 주소"',
-    'aria-label="Toggle hidden content"': 'aria-label="접힌 내용 여닫기"',
 }
 
 logger = logging.getLogger(__name__)
@@ -137,11 +136,14 @@ def page_context(
     for place, neighbour in zip(("prev", "next"), neighbours, strict=True):
         if neighbour and (title := contents_title(app.env, neighbour)) and context.get(place):
             context[place] = {**context[place], "title": title}
+    # MyST-NB calls every folded cell the same, unlike the words on it.
+    body = context.get("body", "").replace(' aria-label="Toggle hidden content"', "")
     if language == "ko":
         sphinx_text = get_translation("sphinx")
         context["_"] = lambda text: THEME_TEXTS.get(text) or sphinx_text(text)
         for english, korean in BODY_TEXTS.items():
-            context["body"] = context.get("body", "").replace(english, korean)
+            body = body.replace(english, korean)
+    context["body"] = body
 
 
 def name_front_page(

@@ -28,10 +28,10 @@ NO_PROSE = (nodes.math, nodes.math_block, nodes.raw, nodes.image, nodes.footnote
 
 def shorten(text: str, length: int = LENGTH) -> str:
     """Return the text's first sentences, as many as fit; at least whole words."""
-    text = " ".join(text.split())
+    text = " ".join(re.sub(r"\s*\[[^\]]*\d{4}[a-z]?\]", "", text).split())  # without citations
     if len(text) <= length:
         return text
-    sentences = re.match(rf"(.{{40,{length - 1}}}[.!?])(?=\s)", text)
+    sentences = re.match(rf"(.{{40,{length - 1}}}(?<! al)[.!?])(?=\s)", text)
     return sentences[1] if sentences else text[: length - 1].rsplit(" ", 1)[0].rstrip(",;:") + "…"
 
 
@@ -45,9 +45,12 @@ def prose(node: nodes.Node) -> str:
 
 
 def description(doctree: nodes.document) -> str:
-    """Return the first paragraph that says something, in short."""
+    """Return the first paragraph that says something, in short; not of a notebook's set-up."""
     for paragraph in doctree.findall(nodes.paragraph):
-        if isinstance(paragraph.parent, nodes.section):
+        section = paragraph.parent
+        if isinstance(section, nodes.section) and not any(
+            name.endswith("-nb-setup") for name in section["ids"]
+        ):
             text = prose(paragraph)
             if len(text) >= 40 and text.rstrip()[-1] in ".!?":
                 return shorten(text)

@@ -115,6 +115,7 @@
         const kept = KINDS.some((kind) => Object.keys(load()[kind]).length > 0);
         if (!kept || confirm(text.replace)) store(clean(value));
       } catch { message.textContent = text.bad; }
+      file.value = ""; // the same file may be chosen again
     });
     const save = () => {
       const blob = new Blob([JSON.stringify(load(), null, 1)], { type: "application/json" });

@@ -8,7 +8,7 @@
     const top = target?.getBoundingClientRect().top;
     if (top > -40 && top < innerHeight) return location.hash;
     const headings = document.querySelectorAll("article.bd-article section[id] > :is(h2, h3, h4)");
-    const passed = [...headings].filter((each) => each.getBoundingClientRect().top < innerHeight * 0.4);
+    const passed = [...headings].filter((each) => each.getBoundingClientRect().top < 150); // below the header
     return passed.length ? "#" + passed.at(-1).parentElement.id : "";
   };
   if (link) {

@@ -170,9 +170,14 @@ EQUIVALENT_DEFINITIONS = {
         "np.argmax(between_class_variance(hist))}": "a NumPy integer counts alike",
     },
     "class_gains": {
-        f"{name} = np.cumsum(np.append({{0 → {start}}}, {what}))": "only differences are used"
-        for name, what in (("weight", "p"), ("moment", "p * np.arange(hist.size)"))
-        for start in (1, -1)
+        "weight = np.cumsum(np.append({0 → 1}, p))": "only differences are used",
+        "weight = np.cumsum(np.append({0 → -1}, p))": "only differences are used",
+        "moment = np.cumsum(np.append({0 → 1}, p * np.arange(hist.size)))": (
+            "only differences are used"
+        ),
+        "moment = np.cumsum(np.append({0 → -1}, p * np.arange(hist.size)))": (
+            "only differences are used"
+        ),
     },
     "grey_levels": {
         "total = images.sum({axis=3, dtype=np.uint16 → axis=3})": "more memory, the same sum",

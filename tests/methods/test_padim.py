@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from enlarged import enlarged_map
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
-from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import mahalanobis
 
 from helpers import backbones
@@ -82,7 +82,7 @@ def test_a_broken_equation_does_not_pass_the_check(old, new):
     [
         ("return squares.sqrt()", "return squares"),
         ("squares += distances(", "squares = distances("),
-        ("each = torch.arange(normal.shape[-1])", "each = torch.zeros(normal.shape[-1])"),
+        ("normal.var(dim=0) + regularizer", "normal.var(dim=0)"),
         ("normal[..., 0].numel() - 1", "len(normal) - 1"),
         ("x = image.flatten(0, 1).double() - centre", "x = image.flatten(0, 1).double()"),
         ("covariance.diagonal().add_(regularizer)", "covariance.diagonal().add_(0.0)"),
@@ -144,16 +144,10 @@ def test_a_map_is_the_enlarged_grid_smoothed_and_its_score_the_maximum(padim):
     grids[1, 2, 1] = 7.0
     maps = padim.anomaly_maps(grids, 16, 4.0)
     assert maps.shape == (2, 16, 16)
-    np.testing.assert_allclose(maps[0], 3.0, atol=1e-5)
-    step = (np.arange(16) + 0.5) / 4 - 0.5  # where the pixels lie on the grid
-    low = np.clip(np.floor(step), 0, 3).astype(int)
-    high, share = np.minimum(low + 1, 3), np.clip(step - low, 0, 1)
-    weights = np.zeros((16, 4))
-    weights[np.arange(16), low] += 1 - share
-    weights[np.arange(16), high] += share
-    want = gaussian_filter(weights @ grids[1].double().numpy() @ weights.T, 4.0)
-    np.testing.assert_allclose(maps[1], want, atol=1e-4)
-    np.testing.assert_allclose(padim.image_scores(maps), [3.0, want.max()], atol=1e-4)
+    for grid, found in zip(grids.numpy(), maps, strict=True):
+        np.testing.assert_allclose(found, enlarged_map(grid, 16, 4.0), atol=1e-4)
+    largest = [3.0, enlarged_map(grids[1].numpy(), 16, 4.0).max()]
+    np.testing.assert_allclose(padim.image_scores(maps), largest, atol=1e-4)
 
 
 def test_channels_are_drawn_once_each_and_follow_the_seed(padim):

@@ -45,7 +45,7 @@ class LearningPath(BookDirective):
             rows.append([str(step.get("when", number)), joined(links), step["adds"], shown])
         head = [self.say(w) for w in ("path step", "path do", "path adds", "time")]
         out = nodes.container(classes=["book-path"])
-        out += table(head, rows, stacked=True)
+        out += table(head, rows)
         span = self.say("path minutes", rounded(total))
         if total >= 120:
             span = self.say("path hours", f"{round(total / 30) / 2:g}")
