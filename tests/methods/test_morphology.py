@@ -1,4 +1,4 @@
-"""The notebook on morphology: its equations hold and are guarded, exercises tell right from wrong."""
+"""Morphology's notebook: its equations hold and are guarded, exercises tell right from wrong."""
 
 from pathlib import Path
 
@@ -36,7 +36,11 @@ def test_the_checks_pass_on_the_notebook_as_it_is(morphology, seed):
         ("check_fidelity", "covered(grey, shape, 255).min", "covered(grey, shape, 255).max"),
         ("check_fidelity", "shape[::-1, ::-1], 0).max", "shape, 0).max"),
         ("check_fidelity", "dilate(erode(grey, shape), shape)", "erode(grey, shape)"),
-        ("check_fidelity", "erode(dilate(grey, shape), shape)", "dilate(erode(grey, shape), shape)"),
+        (
+            "check_fidelity",
+            "erode(dilate(grey, shape), shape)",
+            "dilate(erode(grey, shape), shape)",
+        ),
         ("check_fidelity", "closing(grey, shape) - grey", "dilate(grey, shape) - grey"),
         ("check_fidelity", "grey - opening(grey, shape)", "grey - erode(grey, shape)"),
         ("check_fast", '"horizontal": (1, width)', '"horizontal": (width, 1)'),
@@ -87,8 +91,8 @@ def test_a_constant_image_has_an_empty_map(morphology):
 def test_more_images_and_larger_ones_need_more_memory(morphology):
     few = morphology.bytes_needed(240, 260, 256)
     assert few > 500 * 256**2 * 12
-    assert morphology.bytes_needed(960, 1040, 256) == 4 * few == morphology.bytes_needed(
-        240, 260, 512
+    assert (
+        morphology.bytes_needed(960, 1040, 256) == 4 * few == morphology.bytes_needed(240, 260, 512)
     )
 
 
