@@ -27,6 +27,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(morphology, seed):
     morphology.check_scores()
     morphology.check_lines()
     morphology.check_light(seed)
+    morphology.check_dice(seed)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(morphology, seed):
         ("check_maps", "usual.mean(axis=0)", "usual.mean()"),
         ("check_scores", "flat.shape[1] // 100, 1)", "flat.shape[1] // 10, 1)"),
         ("check_lines", "columns * np.cos(turn) + rows", "columns * np.cos(turn) - rows"),
-        ("check_light", "best_dice(255 - b, mask)", "best_dice(b, mask)"),
+        ("check_dice", "best_dice(255 - b, mask)", "best_dice(b, mask)"),
     ],
 )
 def test_a_broken_equation_does_not_pass_the_check(check, old, new):
@@ -128,6 +129,36 @@ EQUIVALENT_DEFINITIONS = {
     "mean_difference": "tested above",
     "grey_levels": "tested above",
     "disc_mask": "tested above",
+    "spans": {
+        "if element not in sizes or width < {1 → 0} or width % 2 == 0:": "0 is even",
+    },
+    "fast_closing": {
+        "grey = filter1d(grey, size, {axis=axis, mode='nearest' → axis=axis})": (
+            "a reflected border holds only what the window holds already"
+        ),
+    },
+    "missing_light": {
+        "return ndimage.gaussian_filter(share, ({0 → -1}, 2, 2), mode='nearest')": (
+            "SciPy smooths only where sigma is above 0"
+        ),
+    },
+    "image_scores": {
+        "flat = maps.reshape(len(maps), -{1 → 2})": "NumPy takes any negative number",
+        "return np.partition(flat, -{few, axis=1 → few})[:, -few:].mean(axis=1)": (
+            "the last axis is the default"
+        ),
+    },
+    "line_mask": {
+        "return np.abs(columns * np.cos(turn) + rows * np.sin(turn)) {< → <=} thick / 2": (
+            "no pixel lies at half an odd width"
+        ),
+    },
+    "light_trial": {
+        "lit = {np.rint → }(darken(pictures, mask) * lamp).astype(np.uint8)": "half a level",
+        "return np.array([(best_dice(a, mask), best_dice({255 → 254} - b, mask)) for a, b in pairs])": (  # noqa: E501
+            "no hat is as high"
+        ),
+    },
 }
 
 # --- the exercises ------------------------------------------------------------------------------
@@ -185,10 +216,10 @@ def hats(change):
 
 WRONG = [
     ("filling_width", lambda p, r, n: 0, "a groove 4 pixels wide"),
-    ("filling_width", lambda p, r, n: width()(p, r, 99), "no width up to 3"),
+    ("filling_width", lambda p, r, n: width()(p, r, 99), "no width up to 4"),
     ("filling_width", lambda p, r, n: width()(p, r, n - 1), "the largest width counts"),
     ("filling_width", width(strict=1), "exactly `rise`"),
-    ("filling_width", width(none=-1), "no width up to 3"),
+    ("filling_width", width(none=-1), "no width up to 4"),
     ("filling_width", lambda p, r, n: width()(p, r, n) - 1, "a groove 4 pixels wide"),
     ("filling_width", lambda p, r, n: width()(p, 20, n), "exactly `rise`"),
     ("filling_width", lambda p, r, n: width()(p, min(r, 20), n), "a valley with slopes"),
@@ -207,7 +238,24 @@ WRONG = [
     ("spots", lambda g, s: MODULE.black_hat(g, s[0]) * (MODULE.black_hat(g, s[-1]) > 99), "spots"),
     ("spots", lambda g, s: spots_by_hats(g, s)[1:], "expected shape"),
 ]
-EQUIVALENT = {}
+EQUIVALENT = {
+    "filling_width": {
+        "row = {np.asarray(profile, np.uint8) → profile}[None]": "the profiles are arrays",
+        "place = {int(np.argmin(row)) → np.argmin(row)}": "a NumPy integer counts alike",
+        "filled = closing(row, np.ones(({1 → 2}, size), bool))[0, place]": (
+            "the second row of the shape lies outside the image"
+        ),
+        "filled = closing(row, np.ones((1, size), bool))[{0 → -1}, place]": "there is one row",
+        "if {int(filled) → filled} - int(row[0, place]) >= rise:": "closing is not below",
+        "if int(filled) - {int(row[0, place]) → row[0, place]} >= rise:": "closing is not below",
+        "if int(filled) - int(row[{0 → -1}, place]) >= rise:": "there is one row",
+        "return {0 → -0}": "the same number",
+    },
+    "spots": {
+        "dropped: grey = np.asarray(grey, np.uint8)": "the images are arrays",
+        "grey = {np.asarray(grey, np.uint8) → grey}": "the images are arrays",
+    },
+}
 
 
 class TestExercises(ExerciseTests):
