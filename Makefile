@@ -27,7 +27,6 @@ book: .venv-book/.ready ## the site in both languages, strictly; needs no torch
 serve: .venv-book/.ready ## build the site and serve it on localhost (PORT=8000)
 	$(BOOK) book/build.py --serve --port $(PORT)
 
-test: export BOOK_THREADS ?= 1
 test: .venv/.ready lint ## everything that CI runs; NB=memory_bank/patchcore for one method, no site
 	$(ALL) -m pytest -n 2 --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
 	  $(if $(NB),--nb $(NB)) notebooks tests

@@ -41,6 +41,7 @@ MACHINERY = (
     "book/_ext/**/*.*",
     "book/_templates/**/*.html",
     "book/_static/*.*",
+    "book/_static/live/*.*",
 )
 #: The jupyter-book command of this interpreter, wherever its script was put.
 RUN = "from jupyter_book.cli.main import main; main()"

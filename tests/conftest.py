@@ -19,6 +19,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+# One thread for each worker: several workers with several threads each wait for one another, and
+# small networks train ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", os.environ.setdefault("BOOK_THREADS", "1"))
+
 ROOT = Path(__file__).resolve().parent.parent
 for folder in ("book/_ext", "book/tools", "book", "tests"):
     if str(ROOT / folder) not in sys.path:
@@ -37,6 +41,7 @@ SECONDS = {
     "tests/test_site_build.py": 100,
     "tests/test_colab.py": 60,
     "tests/test_notebooks.py": 60,
+    "tests/test_live.py": 20,
     "tests/test_tools.py": 50,
     "tests/test_compare.py": 40,
     "own data": 20,
@@ -88,7 +93,11 @@ def group_of(test: str) -> str:
     if file == "tests/test_own_data.py":
         return f"own data {method_of(test, METHODS)}"
     if test.startswith(
-        ("tests/test_site_browser.py", "tests/test_site_build.py::TestTheBuiltBook::")
+        (
+            "tests/test_site_browser.py",
+            "tests/test_site_build.py::TestTheBuiltBook::",
+            "tests/test_live.py::TestThePage::",
+        )
     ):
         return "site"
     return file

@@ -59,7 +59,7 @@ def execute(
     unknown = set(settings or {}) - set(parameters(read(source)))
     if unknown:
         raise NotebookError(f"{source.name} has no parameter {', '.join(sorted(unknown))}")
-    os.environ.setdefault("BOOK_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", os.environ.setdefault("BOOK_THREADS", "1"))
     with tempfile.TemporaryDirectory() as folder:
         try:
             papermill.execute_notebook(

@@ -17,7 +17,7 @@ def cs_flow():
     return definitions(PATH)
 
 
-CHECKS = ("check_network", "check_flow", "check_coupling", "check_fidelity")
+CHECKS = ("check_network", "check_sizes", "check_flow", "check_coupling", "check_fidelity")
 
 
 @pytest.fixture
@@ -320,7 +320,8 @@ WRONG = [
     ("balanced_scores", lambda m: by_loops(m[:1]), "one vote per scale"),
     ("balanced_scores", lambda m: np.mean([abs(z).mean((1, 2, 3)) / 2 for z in m], 0), "one vote"),
     ("balanced_scores", lambda m: np.max([(z**2).mean((1, 2, 3)) / 2 for z in m], 0), "one vote"),
-    ("balanced_scores", lambda m: by_loops([z[:, :1] for z in m]), "over all channels"),
+    ("balanced_scores", lambda m: by_loops([z[:, :1] for z in m]), "all channels"),
+    ("balanced_scores", lambda m: np.median([(z**2).mean((1, 2, 3)) / 2 for z in m], 0), "8 and 2"),
     ("balanced_scores", lambda m: sum((z**2).mean((1, 2, 3)) for z in m) / 4, "one scale"),
     ("exchange", mixed(up=0), "two scales"),
     ("exchange", mixed(down=0), "two scales"),
@@ -334,3 +335,25 @@ WRONG = [
 
 class TestExercises(ExerciseTests):
     path, names, others, wrong = PATH, NAMES, OTHERS, WRONG
+
+
+EQUIVALENT_DEFINITIONS = {
+    "CrossConvolutions": {"links = 2 if cross else {0 → -1}": "range(-1) is empty as well"},
+    "inverse": {
+        "maps = shuffled(block.inverse(maps), order.argsort({dim=1 → }))": "axis 1 is the last",
+    },
+    "anomaly_maps": {
+        "return F.interpolate(grid, (size, size), mode='bilinear')[:, {0 → -1}].numpy()": (
+            "there is one channel"
+        ),
+    },
+    "halved": "compared with NumPy in this file",
+    "extract": "compared with NumPy in this file; it needs a network",
+    "bytes_needed": "an upper estimate, no equation",
+    "batches": "compared with a loop in this file, as part of the training",
+    "latent": "compared with the whole flow in this file",
+    "fit_flow": "compared with a loop in this file",
+    "official_inverse": "compared with its formula in this file",
+    "lost": "a norm of differences; three printed comparisons",
+    "gaussian_latent": "compared with the Mahalanobis distance in this file",
+}

@@ -63,7 +63,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(fastflow, seed):
         ("(energy - log_det).mean()", "(energy + log_det).mean()", "loss"),
         ("energy = 0.5 * z.square()", "energy = z.square()", "loss"),
         ("        return x, log_det", "        return x.mean(dim=(2, 3)), log_det", "no map"),
-        ("last = nn.Conv2d(hidden, c_out, kernel,", "last = nn.Conv2d(hidden, c_out, 1,", ""),
+        ("last = nn.Conv2d(hidden, c_out, kernel,", "last = nn.Conv2d(hidden, c_out, 1,", "size"),
         ("nn.init.zeros_(last.weight)", "nn.init.ones_(last.weight)", "start at 0"),
         ("torch.manual_seed(seed)", "torch.manual_seed(0)", "the seed decides nothing"),
         ("0.5 * z.square().mean(dim=1).cpu()", "z.square().mean(dim=1).cpu()", "map"),
@@ -216,7 +216,7 @@ def test_training_comes_close_to_the_true_density(fastflow):
 
 def test_the_loss_that_is_told_is_the_mean_over_all_images(fastflow):
     x, flow = random_map(11, 4, 3, 5), shaken(fastflow, 4, (3, 1))
-    whole = float(fastflow.loss_of(*flow(x)))
+    whole = fastflow.loss_of(*flow(x)).item()
     still = {"epochs": 3, "learning_rate": 0.0, "batch_size": 4}  # batches of 4, 4 and 3
     assert fastflow.train_flow(flow, x, **TRAINING | still) == pytest.approx([whole] * 3, rel=1e-5)
 
@@ -236,7 +236,7 @@ def test_every_update_follows_the_slope_of_its_own_batch_and_the_rate_rises_and_
                 assert torch.allclose(p.grad, slope, rtol=1e-3, atol=1e-6)
             return super().step(*arguments)
 
-    monkeypatch.setattr(fastflow, "Adam", Watched)
+    monkeypatch.setattr(fastflow.optim, "Adam", Watched)
     options = {"epochs": 20, "learning_rate": 0.1, "batch_size": 6}
     fastflow.train_flow(flow, x, **TRAINING | options)
     highest = int(np.argmax(rates))
@@ -345,10 +345,16 @@ def naive(levels):
         return -np.log(np.exp(-levels).mean(axis=0))
 
 
+def by_the_highest(levels):
+    highest = levels.max(axis=0)
+    with np.errstate(over="ignore"):
+        return highest - np.log(np.exp(highest - levels).mean(axis=0))
+
+
 WRONG = [
-    ("steps_needed", lambda s, k: -(-(s - 1) // (k - 1)), "two convolutions"),
-    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)), "5 is not enough for 6"),
-    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)) + 1, "one position sees itself"),
+    ("steps_needed", lambda s, k: -(-(s - 1) // (k - 1)), "rounded up: expected 2, got 4"),
+    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)), "rounded up: expected 2, got 1"),
+    ("steps_needed", lambda s, k: (s - 1) // (2 * (k - 1)) + 1, "exactly enough"),
     ("steps_needed", lambda s, k: -(-(s - 1) // 4), "a kernel of 5"),
     ("steps_needed", lambda s, k: (s - 1) / (2 * (k - 1)), "expected whole values"),
     ("steps_needed", lambda s, k: max(1, -(-(s - 1) // (2 * (k - 1)))), "one position sees"),
@@ -356,6 +362,7 @@ WRONG = [
     ("one_energy", lambda e: e.min(axis=0), "expected 0.693102, got 0"),
     ("one_energy", naive, "energies above 1000"),
     ("one_energy", lambda e: -np.log(np.exp(-e).sum(axis=0)), "all alike"),
+    ("one_energy", by_the_highest, "1000: got -inf"),
     ("one_energy", lambda e: np.log(np.exp(-e).mean(axis=0)), "all alike"),
     ("one_energy", lambda e: energy_by_logaddexp(e.T), "expected shape (4, 5)"),
     ("missing", true_log_det, "honest gain of 2"),
@@ -369,8 +376,47 @@ WRONG = [
         "2.5 too much",
     ),
 ]
-EQUIVALENT = {}
+EQUIVALENT = {
+    "missing": {
+        "steps = {1e → -1e}-05 * np.eye(x.size).reshape(-1, *x.shape)": "|det| heeds no sign",
+        "jacobian[:, i] = difference.ravel() / {2e → -2e}-05": "|det| heeds no sign",
+        "steps = 1e-05 * np.eye(x.size).reshape(-{1 → 2}, *x.shape)": (
+            "NumPy takes any negative length as unknown"
+        ),
+    },
+}
 EQUIVALENT_DEFINITIONS = {
+    "channel_orders": {
+        "draw = torch.Generator().manual_seed({0 → 1})": "any fixed order will do",
+        "draw = torch.Generator().manual_seed({0 → -1})": "any fixed order will do",
+    },
+    "FlowStep": {
+        "log_det = log_det + x[{0 → -1}, 0].numel() * self.log_gain.sum()": "maps of one size",
+        "log_det = log_det + x[0, {0 → 1}].numel() * self.log_gain.sum()": "maps of one size",
+        "log_det = log_det + x[0, {0 → -1}].numel() * self.log_gain.sum()": "maps of one size",
+    },
+    "Flow": {
+        "with torch.random.fork_rng({devices=[] → }):": "also protects the draws of a GPU",
+    },
+    "loss_of": {
+        "return (energy - log_det).mean() / z[{0 → 1}].numel()": "images of one size",
+        "return (energy - log_det).mean() / z[{0 → -1}].numel()": "images of one size",
+    },
+    "energies": {
+        "latents = (flow(part.to(place))[0] for part in x.split({32 → 33}))": "a batch's size",
+        "latents = (flow(part.to(place))[0] for part in x.split({32 → 31}))": "a batch's size",
+    },
+    "anomaly_maps": {
+        "return (sum(large) / len(large))[:, {0 → -1}].numpy()": "there is one channel",
+    },
+    "Gaussian": {
+        "vectors = x.transpose(0, 1).flatten(1){.double() → }": "fewer digits, the same covariance",
+        "log_det = x[{0 → 1}, 0].numel() * self.inverse.diagonal().log().sum()": "one size",
+        "log_det = x[{0 → -1}, 0].numel() * self.inverse.diagonal().log().sum()": "one size",
+        "log_det = x[0, {0 → 1}].numel() * self.inverse.diagonal().log().sum()": "one size",
+        "log_det = x[0, {0 → -1}].numel() * self.inverse.diagonal().log().sum()": "one size",
+        "return ({z → -z}, log_det.expand(len(x)))": "mirrored: as likely, and as far from 0",
+    },
     "extract": "tested above",
     "train_flow": "tested above",
     "bytes_needed": "tested above",

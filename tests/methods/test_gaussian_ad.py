@@ -258,6 +258,10 @@ EQUIVALENT_DEFINITIONS = {
     "not_shrunk": "a name for shrink=False, which check_fidelity covers; tested above",
     "scores_of_draws": "draws images and calls gaussian_ad",
     "with_square": "draws on images; tested above",
+    "mean_gap": {
+        "value, half = (sides[{0 → 1}].mean(), 1.96 * np.sqrt(variance))": "the same mean",
+        "value, half = (sides[{0 → -1}].mean(), 1.96 * np.sqrt(variance))": "the same mean",
+    },
     "spectrum": {
         "there = variances {> → >=} 1e-10 * variances[-1]": "no variance equals the bound",
         "return (variances[there], {directions → -directions}[:, there])": "no sign",

@@ -71,6 +71,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(flows, check):
         ("training", "        optimiser.step()\n", ""),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Detected call of .lr_scheduler.step:UserWarning")
 def test_a_broken_equation_does_not_pass_the_check(check, old, new):
     broken = definitions(PATH, replace={old: new})
     with pytest.raises((AssertionError, torch.linalg.LinAlgError)):
@@ -266,6 +267,54 @@ def test_a_model_follows_its_settings_and_its_normal_images(flows):
     np.testing.assert_allclose(flows.image_scores(model, x), parts.sum(1), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [
+        (0, [0]),
+        (5, [0, 1, 2, 3, 4, 5]),
+        (7, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (13, [0, 2, 4, 6, 8, 10, 12, 13]),
+    ],
+)
+def test_training_is_adam_with_a_rate_that_falls_like_a_cosine(flows, steps, kept):
+    start, seen = [torch.tensor([1.0, -2.0]), torch.tensor([0.5])], []
+
+    def loss(flow, t):
+        return (1 + t) * (flow[0].square().sum() + (flow[1] - 3).square().sum())
+
+    history = flows.minimise(lambda flow, t: (seen.append(t), loss(flow, t))[1], start, steps)
+    assert seen == list(range(steps)) and list(history) == kept
+    slow = [p.clone().requires_grad_() for p in start]
+    adam = torch.optim.Adam(slow)
+    for t in range(steps):
+        adam.param_groups[0]["lr"] = 0.01 * (1 + math.cos(math.pi * t / steps))
+        adam.zero_grad()
+        loss(slow, t).backward()
+        adam.step()
+        if t + 1 in kept:
+            pairs = zip(history[t + 1], slow, strict=True)
+            assert all(torch.allclose(p, q) for p, q in pairs)
+
+
+def test_each_step_sees_at_most_256_points_with_noise(flows):
+    x = torch.randn(150, 2, 3, generator=torch.Generator().manual_seed(2)).double()
+    for images in (150, 20):  # 300 and 40 points
+        model = flows.fit_model(x[:images], 3, 2, 3, 0.3, 7)
+        points = flows.whiten(x[:images], model["mean"], model["matrix"]).flatten(0, 1)
+        generator = torch.Generator().manual_seed(7)
+        start = flows.start_flow(1, 2, 3, 0.1, generator)
+        assert all(torch.equal(p, q) for p, q in zip(start, model["history"][0], strict=True))
+
+        def loss(flow, _, points=points, generator=generator, images=images):
+            size = 256 if images == 150 else 40
+            picks = torch.randint(len(points), (size,), generator=generator)
+            noisy = points[picks] + 0.3 * torch.randn(size, 3, generator=generator)
+            return flows.negative_log_density(noisy[None], flow, 0.3).mean()
+
+        end = flows.minimise(loss, start, 3)[3]
+        assert all(torch.allclose(p, q) for p, q in zip(end, model["flow"], strict=True))
+
+
 def test_the_memory_is_estimated_above_what_is_held(flows):
     needed = flows.bytes_needed(images=500, parts=4, channels=152, size=256)
     assert needed > 500 * 4 * 152 * 8 + 500 * 32**2 * 8
@@ -374,6 +423,27 @@ EQUIVALENT_DEFINITIONS = {
     "over_starts": "an interval of the experiments, tested above",
     "extract": "needs a network; tested above to give in parts what it gives at once",
     "bytes_needed": "an estimate, from above",
+    "minimise": "held by test_training_is_adam_with_a_rate_that_falls_like_a_cosine",
+    "fit_model": "held by test_each_step_sees_at_most_256_points_with_noise",
+    "whitening": {
+        "d = max({1 → 0}, min(components, rows.shape[1], len(rows) // 2))": "two rows give one",
+        "d = max(1, min(components, rows.shape[{1 → 0}], "
+        "len(rows) // 2))": "there are no more directions to take",
+        "V = torch.linalg.svd(rows - {mean, full_matrices=False → mean}).Vh[:d].T": "only slower",
+        "V = torch.linalg.svd(rows - mean, {full_matrices=False → "
+        "full_matrices=True}).Vh[:d].T": "only slower",
+        "covariance = LedoitWolf().fit(((rows {- → +} mean) @ "
+        "V).numpy()).covariance_": "scikit-learn subtracts the mean itself",
+        "covariance = LedoitWolf().fit(({(rows - mean) → rows} @ "
+        "V).numpy()).covariance_": "scikit-learn subtracts the mean itself",
+        "return (mean, {V / torch.from_numpy(covariance).diagonal().sqrt() → "
+        "-(V / torch.from_numpy(covariance).diagonal().sqrt())})": "a direction has no sign",
+    },
+    "whiten": {"return { → -}((features - mean) @ matrix).float()": "a direction has no sign"},
+    "part_scores": {
+        "rows = x.flatten(0, 1)[None].to(model['flow'][{0 → 1}].device)": "all on one device",
+        "rows = x.flatten(0, 1)[None].to(model['flow'][{0 → -1}].device)": "all on one device",
+    },
 }
 EQUIVALENT = {
     "both_kl": {
