@@ -106,12 +106,9 @@ EQUIVALENT_DEFINITIONS = {
     "largest_rise": "calls find_periods for one picture",
     "batches": "how many at a time changes no number; tested above",
     "autocorrelation": {
-        f"mean = r / {edit}": "matters only at shifts that leave one pair or none"
-        for edit in (
-            "{np.maximum(pairs, 1) → pairs}",
-            "np.maximum(pairs, {1 → 2})",
-            "np.maximum(pairs, {1 → 0})",
-        )
+        "mean = r / {np.maximum(pairs, 1) → pairs}": "only shifts that leave no pair",
+        "mean = r / np.maximum(pairs, {1 → 2})": "only shifts that leave a single pair",
+        "mean = r / np.maximum(pairs, {1 → 0})": "only shifts that leave no pair",
     },
     "find_periods": {
         "half = [tuple(p) > (0, {0 → 1}) for p in vectors]": "(0, 1) lies in the main lobe",
