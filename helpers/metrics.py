@@ -7,7 +7,7 @@ included: no binning of thresholds. All intervals come from one bootstrap (`_res
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -38,12 +38,16 @@ class Result:
             one image are not independent observations.
         missing: metric name to the reason why it cannot be computed; disjoint from `values`.
         counts: how many images and regions the numbers rest on.
+        scores: (N,) what was evaluated.
+        maps: (N, H, W), or None for a method without maps.
     """
 
     values: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     missing: dict[str, str]
     counts: dict[str, int]
+    scores: np.ndarray | None = field(default=None, compare=False, repr=False)
+    maps: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 # Image metrics ------------------------------------------------------------------------------
@@ -479,11 +483,11 @@ def evaluate(
             "resize every map to the size of the image"
         )
     else:
-        maps = _finite(maps, "maps")[test.has_mask]
+        masked = _finite(maps, "maps")[test.has_mask]
         reason = "" if np.any(test.labels) else "no anomalous images"
         if not reason and (masks.all() or not masks.any()):
             reason = "no normal pixels" if masks.any() else "no masks"
-    pixels, regions = ({}, 0) if reason else _rank_pixels(masks, maps)
+    pixels, regions = ({}, 0) if reason else _rank_pixels(masks, masked)
     for key, area, over in (
         ("pixel_auroc", _auroc, "all"),
         ("pixel_ap", _ap, "all"),
@@ -503,7 +507,7 @@ def evaluate(
         "regions": regions,
         "rendered_used_for_image_metrics": int(_only_rendered(test)),
     }
-    return Result(values, ranges, missing, counts)
+    return Result(values, ranges, missing, counts, scores, maps)
 
 
 def threshold_from_normals(scores: np.ndarray, *, false_positive_rate: float = 0.05) -> float:

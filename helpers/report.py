@@ -31,6 +31,7 @@ import torch
 from helpers.data import ImageSet
 from helpers.metrics import Difference, Result
 from helpers.names import did_you_mean
+from helpers.thumbnails import thumbnails
 from helpers.workload import COME_WITH_PIP, plan
 
 LABELS = {
@@ -214,6 +215,9 @@ class Run:
             "license": test.license,
             "versions": _versions(),
         }
+        own = self.settings["dataset"] not in COME_WITH_PIP  # the reader's images stay out of it
+        if not own and result.maps is not None and threshold is not None:
+            record["maps"] = thumbnails(test, result.scores, result.maps, threshold)
         _publish("\n".join(lines), record)
 
     def save_scores(self, test: ImageSet, scores: np.ndarray, *, threshold: float) -> None:

@@ -547,6 +547,24 @@ def test_equal_settings_on_other_data_are_another_column(tmp_path):
     assert "Made between 2026-11-30 and 2026-12-02" in text
 
 
+def test_families_share_one_table_without_curves_and_those_without_record_are_named(tmp_path):
+    root = lay_out(tmp_path)
+    other = COMPARED | {"method": "autoencoder/other", "metrics": {"image_auroc": 0.6}}
+    path = root / "book" / "results" / "compare" / "autoencoder.yml"
+    path.write_text(json.dumps({"rows": [other]}), encoding="utf-8")
+    page = root / "index.md"
+    families = "{compare} memory_bank autoencoder gan"
+    page.write_text(INDEX.replace("{compare} memory_bank", families), encoding="utf-8")
+    app = build(root)
+    shown = part((Path(app.outdir) / "index.html").read_text(encoding="utf-8"), "book-compare")
+    app.cleanup()
+    text = words(shown)
+    assert "\n New 0.957 [0.940, 0.974]" in text and "\n Other 0.600" in text
+    assert text.index("\n New") < text.index("\n Other") < text.index("Baseline: mean grey 0.530")
+    assert "book-curve" not in shown
+    assert "GAN: There is no comparison record" in text and "Autoencoder: There" not in text
+
+
 def test_a_comparison_that_is_none_or_of_no_family_is_an_error_of_the_page(tmp_path):
     root = lay_out(tmp_path)
     path = root / "book" / "results" / "compare" / "memory_bank.yml"
@@ -596,6 +614,37 @@ def test_the_reading_list_folds_what_is_planned(index):
     assert "New" in words(shown) and "An old paper" not in shown
     assert "4 papers are planned" in words(folded)  # three methods and a survey
     assert "An old survey" in folded and "Half" in folded
+
+
+def test_a_name_in_a_text_links_to_a_written_method_and_marks_a_planned_one(tmp_path):
+    root = lay_out(tmp_path)
+    page = root / "index.md"
+    text = "\nFirst {method}`memory_bank/new`, then {method}`memory_bank/old`, {method}`gan/no`.\n"
+    page.write_text(INDEX + text, encoding="utf-8")
+    app = build(root)
+    html = (Path(app.outdir) / "index.html").read_text(encoding="utf-8")
+    said = app.warning.getvalue()
+    app.cleanup()
+    sentence = re.search(r"<p>First (.*?)</p>", html, re.DOTALL)[1]
+    assert re.search(r'<a [^>]*href="book/memory_bank/new.html"', sentence)
+    assert words(sentence).startswith("New, then Old planned,")
+    assert sentence.count("<a ") == 1
+    assert "method: unknown method 'gan/no'" in said
+
+
+def test_a_written_survey_links_to_its_review(tmp_path):
+    root = lay_out(tmp_path)
+    path = root / "book" / "methods.yml"
+    path.write_text(METHODS.replace("{id: old, status: planned", "{id: old, status: written"))
+    review = root / "book" / "surveys" / "old.md"
+    review.parent.mkdir()
+    review.write_text("---\norphan: true\n---\n# Survey\n", encoding="utf-8")
+    app = build(root)
+    html = (Path(app.outdir) / "index.html").read_text(encoding="utf-8")
+    app.cleanup()
+    shown, _, folded = part(html, "book-reading-list").partition("<details")
+    assert "An old survey" in shown and 'href="book/surveys/old.html"' in shown
+    assert "An old survey" not in folded
 
 
 def test_a_listed_korean_title_gives_way_to_the_papers_own_on_english_pages(pages):

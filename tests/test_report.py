@@ -324,6 +324,19 @@ def test_the_result_names_what_could_not_be_computed_and_on_how_many_masks_it_st
     assert "3 good, 1 불량" in printed
 
 
+def test_score_maps_are_kept_of_the_books_own_data_and_not_of_the_readers(four, pieces):
+    scores, maps = np.arange(4.0), np.zeros((4, 8, 8), np.float32)
+    result = Result({}, {}, {}, {}, scores, maps)
+    kept = {}
+    for dataset in ("elpv", "folder"):
+        run = start(dataset=dataset)
+        for threshold in (2.5, None):
+            run.report(result, train=four, test=four, threshold=threshold)
+            kept[dataset, threshold] = pieces[-1][1].get("maps")
+    assert kept["elpv", 2.5]["scores"] == "0 1 2 3"
+    assert [kept[key] for key in (("elpv", None), ("folder", 2.5), ("folder", None))] == [None] * 3
+
+
 def test_scores_of_own_images_are_written_for_a_spreadsheet(four, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     start().save_scores(four, np.array([0.1, 0.2, 0.3, 0.9]), threshold=0.5)

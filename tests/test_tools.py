@@ -300,6 +300,22 @@ def test_every_fault_of_stored_outputs_is_named():
     assert "cell 8 (`(empty)`) is empty" in text
 
 
+def test_score_maps_for_the_page_have_a_budget_of_their_own():
+    notebook = small_notebook()
+    for count, (_, cell) in enumerate(stored.code_cells(notebook), 1):
+        cell.execution_count = count
+    printed = {"text/plain": "y" * 380_000}
+    for size, faults in (
+        (55_000, []),
+        (110_000, ["the stored score maps have 110 KB, the limit is 60 KB"]),
+    ):
+        record = {"kind": "report", "maps": {"levels": "x" * size}}
+        output = new_output("display_data", data=printed, metadata={"book": record})
+        notebook.cells[-1].outputs = [output]
+        assert stored.score_maps(notebook) == pytest.approx(size / 1000, abs=0.1)
+        assert stored.faults(notebook) == faults
+
+
 @pytest.mark.parametrize(
     ("figures", "refused"),
     [

@@ -12,7 +12,8 @@ nothing but `json`. There are three kinds of record:
     the rule's ``above``, the ``verdict`` and ``seeds``, the verdict of each seed
 ``report``
     the result: ``metrics``, ``intervals``, ``bands``, ``baselines``, ``random_weights``, settings
-    and environment
+    and environment; and ``maps``, from which `directives.threshold_figure` draws: some test images
+    with their score maps, as `helpers.thumbnails` made them (no key before a notebook's next run)
 """
 
 import json

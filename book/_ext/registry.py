@@ -187,6 +187,11 @@ class Survey:
     cite: str
     listed: Listed
 
+    @property
+    def review(self) -> str:
+        """Document name of the review."""
+        return f"book/surveys/{self.id}"
+
 
 @dataclass(frozen=True)
 class Correction:

@@ -34,6 +34,36 @@
     }
   }
 
+  // --- threshold: one slider moves masks, verdicts, counts and the point on the curve -----------
+  for (const figure of document.querySelectorAll(".book-threshold")) {
+    const body = figure.querySelector("[data-steps]");
+    const { thresholds, alarms, found, good, defective, words, summary } = JSON.parse(body.dataset.steps);
+    const slider = figure.querySelector("input");
+    const roc = figure.querySelector(".book-threshold-roc");
+    const side = Number(roc.dataset.side);
+    const decide = () => {
+      const i = Number(slider.value);
+      const blanks = [thresholds[i], alarms[i], good, defective - found[i], defective];
+      const text = summary.replace(/\{(\d)\}/g, (_, blank) => blanks[blank]);
+      figure.querySelector(".book-threshold-summary").textContent = text;
+      slider.setAttribute("aria-valuetext", text);
+      const marked = Math.floor(((good - alarms[i]) * 255) / good); // the lowest level that counts
+      figure.querySelector("feFuncA").setAttribute("intercept", 1 - 2 * marked);
+      const point = roc.querySelector("circle");
+      point.setAttribute("cx", Number(roc.dataset.left) + (side * alarms[i]) / good);
+      point.setAttribute("cy", Number(roc.dataset.top) + side * (1 - found[i] / defective));
+      for (const image of figure.querySelectorAll("li")) {
+        const bad = image.dataset.label === "1";
+        const flagged = i < Number(image.dataset.below);
+        image.className = flagged === bad ? "right" : "wrong";
+        image.querySelector("b").textContent = words[2 * bad + !flagged];
+      }
+    };
+    slider.addEventListener("input", decide);
+    slider.parentElement.hidden = false;
+    decide(); // a browser may keep where the slider was
+  }
+
   // --- claims: show those of one verdict or family ---------------------------------------------
   for (const form of document.querySelectorAll("form.book-filter")) {
     const rows = [...form.parentElement.querySelectorAll("tbody tr[id^=claim-]")];

@@ -15,7 +15,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stored import FILE_KB, ROOT, NotebookError, find, largest_figure, method_id, read, too_large
+from stored import (
+    FILE_KB,
+    ROOT,
+    NotebookError,
+    find,
+    largest_figure,
+    method_id,
+    read,
+    score_maps,
+    too_large,
+)
 
 SECONDS, MEAN_SECONDS, MEMORY_MB = 60, 40, 3072  # the budget of a run
 #: Notebooks that may take up to LONG_SECONDS, each with its reason.
@@ -34,11 +44,12 @@ def cost(path: Path) -> dict[str, Any]:
         command = [sys.executable, "-m", "papermill", str(path), str(Path(folder) / "out.ipynb")]
         command += ["--cwd", folder, "--no-progress-bar", "--log-level", "ERROR"]
         seconds, memory = _measure(command)
+    notebook = read(path)
     return {
         "seconds": round(seconds, 1),
         "peak_memory_mb": memory,
-        "file_kb": round(path.stat().st_size / 1000),
-        "figure_kb": round(largest_figure(read(path))),
+        "file_kb": round(path.stat().st_size / 1000 - score_maps(notebook)),
+        "figure_kb": round(largest_figure(notebook)),
         "threads": 1,
         "cpus": os.cpu_count(),
     }

@@ -11,8 +11,9 @@ from typing import Any
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The budget of one notebook's stored outputs; PHOTOS of its figures may be JPEGs of PHOTO_KB.
-FILE_KB, FIGURE_KB, PHOTO_KB, PHOTOS = 400, 60, 120, 2
+#: The budget of one notebook's stored outputs; PHOTOS of its figures may be JPEGs of PHOTO_KB. The
+#: score maps for the book's page, which the notebook does not show, have a budget of their own.
+FILE_KB, FIGURE_KB, PHOTO_KB, PHOTOS, MAPS_KB = 400, 60, 120, 2, 60
 COMMON = ("dataset", "category", "root", "image_size", "backbone", "device", "seed", "subset")
 STAMP = re.compile(r'(report\.start\([^)]*\bversion=")([^"]*)(")')
 CELL_METADATA = {"tags", "section", "alt-ko", "alt-en", "cellView", "jupyter"}
@@ -252,10 +253,23 @@ def too_large(notebook: nbformat.NotebookNode) -> list[str]:
                     f"{FIGURE_KB} KB, and {PHOTO_KB} KB for {PHOTOS} photographs: make it smaller, "
                     "or draw photographs with plot.show(figure, photo=True)"
                 )
-    size = len(nbformat.writes(notebook).encode()) / 1000
+    maps = score_maps(notebook)
+    size = len(nbformat.writes(notebook).encode()) / 1000 - maps
     if size > FILE_KB:
         found.append(f"the file has {size:.0f} KB, the limit is {FILE_KB} KB: fewer figures")
+    if maps > MAPS_KB:
+        found.append(f"the stored score maps have {maps:.0f} KB, the limit is {MAPS_KB} KB")
     return found
+
+
+def score_maps(notebook: nbformat.NotebookNode) -> float:
+    """Size of the score maps in the records of a notebook's reports, in KB; 0 if there are none."""
+    records = [
+        output.get("metadata", {}).get("book", {})
+        for _, cell in code_cells(notebook)
+        for output in cell.outputs
+    ]
+    return sum(len(_json(record["maps"])) for record in records if record.get("maps")) / 1000
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

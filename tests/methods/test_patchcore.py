@@ -280,6 +280,7 @@ WRONG = [
     ("most_suspicious", suspects(lambda g: g.max()), HAND),
     ("most_suspicious", suspects(right, columns=slice(0, 1)), LARGEST),
     ("most_suspicious", suspects(right, order="cityblock"), LARGEST),
+    ("most_suspicious", suspects(right, order="chebyshev"), LARGEST),
     ("most_suspicious", lambda p, c: suspects(right)(p, 2), HAND),
     ("most_suspicious", lambda p, c: suspects(right)(p, len(p)), "expected shape (2,)"),
 ]

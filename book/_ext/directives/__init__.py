@@ -20,9 +20,11 @@ MODULES = (
     "learning_path",
     "measured",
     "method_card",
+    "method_role",
     "quiz",
     "reading_list",
     "stored_figure",
+    "threshold_figure",
 )
 
 

@@ -13,10 +13,25 @@ import registry
 import stored_figures
 from docutils import nodes
 from sphinx import addnodes
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from directives.drawing import Content, badge, external, inline
 from directives.words import call, say
+
+
+def language_of(config: Config) -> str:
+    """``ko`` or ``en``: the language that is being built."""
+    return "ko" if config.language == "ko" else "en"
+
+
+def load(env: BuildEnvironment, config: Config) -> registry.Registry:
+    """The registry; the page that is being read is drawn anew when its files change."""
+    path = Path(env.srcdir) / config.book_registry
+    for file in (path, path.with_name("references.bib")):
+        env.note_dependency(str(file))
+    return registry.load(path)
 
 
 class BookDirective(SphinxDirective):
@@ -25,7 +40,7 @@ class BookDirective(SphinxDirective):
     @property
     def language(self) -> str:
         """``ko`` or ``en``: the language that is being built."""
-        return "ko" if self.config.language == "ko" else "en"
+        return language_of(self.config)
 
     def say(self, name: str, *values: object, **named: object) -> str:
         """A word of the interface in the page's language."""
@@ -41,11 +56,8 @@ class BookDirective(SphinxDirective):
 
     def load(self) -> registry.Registry:
         """The registry; the page is drawn anew when its files change."""
-        path = Path(self.env.srcdir) / self.config.book_registry
-        for file in (path, path.with_name("references.bib")):
-            self.env.note_dependency(str(file))
         try:
-            return registry.load(path)
+            return load(self.env, self.config)
         except registry.RegistryError as error:
             raise self.error(str(error)) from error
 

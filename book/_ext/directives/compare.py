@@ -1,4 +1,7 @@
-"""``{compare}``: the methods of a family on several data sets and with fewer normal images."""
+"""``{compare}``: the methods of a family on several data sets and with fewer normal images.
+
+With several families, their methods stand in one table, without the curves.
+"""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -21,15 +24,18 @@ Lines = dict[str, list[tuple[int, float]]]
 
 
 class Compare(BookDirective):
-    """Its argument is the family's id."""
+    """Its arguments are the families' ids."""
 
     required_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         """Draw a table a metric, a curve for each sweep, and say when they were measured."""
+        families = self.arguments[0].split()
         try:
-            methods = self.load().of_family(self.arguments[0].strip())
-            rows = self.rows()
+            known = self.load()
+            methods = [method for family in families for method in known.of_family(family)]
+            rows = [row for family in families for row in self.rows(family)]
         except (registry.RegistryError, comparisons.ComparisonError) as error:
             raise self.error(f"{self.name}: {error}") from error
         self.methods = {method.id: method for method in methods if method.written}
@@ -41,17 +47,21 @@ class Compare(BookDirective):
         plain = [row for row in rows if not _swept(row)]
         for metric in ("image_auroc", "pixel_auroc"):
             out += self.table_of(metric, [row for row in plain if metric in row["metrics"]])
-        for sweep in _sweeps(rows):
+        for sweep in _sweeps(rows) if len(families) == 1 else ():
             out += self.sweep(sweep)
         days = sorted({row["made"] for row in rows})
         word = "made on" if len(days) == 1 else "made between"
         out += paragraph(self.say(word, days[0], days[-1]), classes=["book-note"])
+        there = {self.methods[row["method"]].family for row in rows}
+        for family in (name for name in families if name not in there):
+            name = known.families[family].name[self.language]
+            out += paragraph(f"{name}: {self.say('no comparison')}", classes=["book-note"])
         return [out]
 
-    def rows(self) -> list[Row]:
-        """The family's record; the page is drawn anew when it changes."""
+    def rows(self, family: str) -> list[Row]:
+        """A family's record; the page is drawn anew when it changes."""
         home = (Path(self.env.srcdir) / self.config.book_registry).parent
-        path = home / "results" / "compare" / f"{self.arguments[0].strip()}.yml"
+        path = home / "results" / "compare" / f"{family}.yml"
         self.env.note_dependency(str(path))
         return comparisons.record(path)
 

@@ -37,11 +37,13 @@ class ReadingList(BookDirective):
         return [out]
 
     def survey(self, survey: registry.Survey, known: registry.Registry) -> list[nodes.Node]:
-        """A survey paper."""
+        """A survey paper, with its review if there is one."""
         reference = known.reference(survey)
         link = (reference.link if reference else None) or survey.listed.paper
         title = external(survey.listed.title, link) if link else nodes.Text(survey.listed.title)
-        return [title]
+        if survey.status != "written":
+            return [title]
+        return [title, nodes.Text(" · "), self.to(survey.review, self.say("review"))]
 
     def item(self, method: registry.Method, known: registry.Registry) -> list[nodes.Node]:
         """A method: its listed title, its status, its links and what was corrected."""

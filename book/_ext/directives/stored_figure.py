@@ -60,6 +60,10 @@ class StoredFigure(BookDirective):
         number = self.arguments[2] if len(self.arguments) > 2 else "1"
         image = self.picture(self.choose(notebook, section, number))
         out = nodes.figure("", image, classes=["book-figure", "book-stored"])
+        return self.framed(out, notebook, section)
+
+    def framed(self, out: nodes.figure, notebook: str, section: str) -> list[nodes.Node]:
+        """The figure with caption, origin and credit; and what is wrong with the caption."""
         caption = nodes.caption()
         text = " ".join(line.strip() for line in self.content)
         children, messages = self.parse_inline(text)

@@ -208,6 +208,28 @@ WORDS = {
     "path read": ("{} 리뷰", "{} review"),
     "path run": ("{} 노트북", "{} notebook"),
     "path solve": ("{} 연습 문제", "{} exercises"),
+    "no maps": (
+        "점수 맵이 아직 저장되지 않았습니다. 노트북을 한 번 실행하면 여기에 나타납니다.",
+        "No score maps are stored yet. They appear here once the notebook has been run.",
+    ),
+    "move threshold": ("임곗값 옮기기", "Move the threshold"),
+    "decided": (
+        "임곗값 {0}: 오탐은 정상 {2}장 중 {1}장, 미탐은 결함 {4}장 중 {3}장",
+        "Threshold {0}: false alarms {1} of {2} good images, misses {3} of {4} defective ones",
+    ),
+    "false alarm": ("오탐", "false alarm"),
+    "passed": ("통과", "passed"),
+    "found it": ("검출", "found"),
+    "missed": ("미탐", "missed"),
+    "shown good": ("정상", "Good"),
+    "shown defective": ("결함", "Defective"),
+    "shown rendered": ("그려 넣은 결함(개수에는 넣지 않음)", "Rendered defects (not counted)"),
+    "false alarm rate": ("오탐률", "false alarms, share of good"),
+    "found rate": ("검출률", "found, share of defective"),
+    "roc": (
+        "ROC 곡선. 점은 지금의 임곗값입니다. 숫자는 위의 글에 있습니다.",
+        "ROC curve; the dot is the present threshold. Its numbers are in the text above.",
+    ),
     "choose": ("하나를 고르면 설명이 나타납니다.", "Choose one; its explanation appears."),
 }
 
