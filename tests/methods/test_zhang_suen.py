@@ -1,0 +1,194 @@
+"""Zhang and Suen's notebook: conditions hold and are guarded, exercises tell right from wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exercise_tests import ExerciseTests
+from notebook_loader import definitions
+from scipy import ndimage
+from skimage.morphology import skeletonize
+
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "classical" / "zhang_suen.ipynb"
+
+
+@pytest.fixture(scope="module")
+def zhang_suen():
+    return definitions(PATH)
+
+
+# --- the equations ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_checks_pass_on_the_notebook_as_it_is(zhang_suen, seed):
+    zhang_suen.check_fidelity(seed)
+    zhang_suen.check_measures()
+    zhang_suen.check_widths()
+    zhang_suen.check_detector()
+    zhang_suen.check_sizes()
+
+
+@pytest.mark.parametrize(
+    ("check", "old", "new"),
+    [
+        ("check_fidelity", "low if first else high", "high if first else low"),
+        ("check_fidelity", "low if first else high", "low"),
+        ("check_fidelity", "(b >= 2) & (b <= 6)", "(b >= 1) & (b <= 6)"),
+        ("check_fidelity", "(b >= 2) & (b <= 6)", "(b >= 2) & (b <= 7)"),
+        ("check_fidelity", "& (a == 1)", "& (a >= 1)"),
+        ("check_fidelity", "p2 & p4 & p6 | p4 & p6 & p8", "p2 & p4 & p6"),
+        ("check_fidelity", "p2 & p4 & p8 | p2 & p6 & p8", "p2 & p4 & p8"),
+        ("check_fidelity", "np.roll(ring, -1, axis=1))", "np.roll(ring, 2, axis=1))"),
+        ("check_measures", "np.sqrt(2) * diagonal", "diagonal"),
+        ("check_measures", "(pieces >= 3).sum()", "(pieces >= 2).sum()"),
+        ("check_widths", "[skeleton] - 1", "[skeleton]"),
+        ("check_detector", "(closed + np.float32(8))", "(closed + np.float32(1))"),
+        ("check_detector", "- mean) / spread, 0.98)", "- mean) / spread, 0.5)"),
+        ("check_sizes", "near[1] = True", "near[:] = True"),
+        ("check_sizes", "np.sqrt(sizes).astype", "sizes.astype"),
+    ],
+)
+def test_a_broken_condition_does_not_pass_the_check(check, old, new):
+    broken = definitions(PATH, replace={old: new})
+    with pytest.raises(AssertionError):
+        getattr(broken, check)()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_thinning_neither_joins_nor_breaks_shapes(zhang_suen, seed):
+    noise = np.random.default_rng(seed).normal(size=(60, 60))
+    mask = ndimage.gaussian_filter(noise, 3) > 0.03
+    everywhere = np.ones((3, 3))
+    labels, count = ndimage.label(mask, everywhere)
+    pieces = [
+        ndimage.label(zhang_suen.thin(labels == k), everywhere)[1] for k in range(1, count + 1)
+    ]
+    assert max(pieces) == 1  # a piece may vanish, such as a square of 2x2, but not break
+
+
+def test_what_the_text_says_of_scikit_image(zhang_suen):
+    square = np.pad(np.ones((2, 2), bool), 3)
+    assert not zhang_suen.thin(square).any() and skeletonize(square, method="zhang").any()
+    diagonal = zhang_suen.diagonal_line(40, 2)
+    ours, theirs = zhang_suen.thin(diagonal), skeletonize(diagonal, method="zhang")
+    assert zhang_suen.length(ours) < 2 < 20 < zhang_suen.length(theirs)
+    assert zhang_suen.thin(np.pad(np.eye(4) > 0, 1)).sum() == 4
+    hook = np.zeros((6, 6), bool)
+    hook[1:5, 1] = hook[4, 1:5] = True
+    assert zhang_suen.thin(hook)[4, 1] and not skeletonize(hook, method="zhang")[4, 1]
+
+
+def test_a_mean_difference_has_the_interval_of_its_standard_error(zhang_suen):
+    a = np.random.default_rng(0).normal(0.3, 0.1, 200)
+    found = zhang_suen.mean_difference(a + 1, np.ones(200))
+    assert found.value == pytest.approx(a.mean())
+    assert found.high - found.value == pytest.approx(1.96 * 0.1 / np.sqrt(200), rel=0.15)
+
+
+def test_a_stroke_has_its_length_thickness_and_angle(zhang_suen):
+    upright = zhang_suen.stroke(60, 3, 0, (0, 0))
+    assert upright.sum() == 59 * 3 and upright[40, 39:42].all()
+    np.testing.assert_array_equal(zhang_suen.stroke(60, 3, 90, (0, 0)), upright.T)
+    assert zhang_suen.stroke(60, 3, 30, (0, 0))[50, 46]
+    assert zhang_suen.stroke(60, 3, 0, (0, 5))[40, 45]
+
+
+def test_more_images_and_larger_ones_need_more_memory(zhang_suen):
+    few = zhang_suen.bytes_needed(240, 260, 256)
+    assert few > 500 * 256**2 * 12
+    assert zhang_suen.bytes_needed(960, 1040, 256) == 4 * few
+    assert zhang_suen.bytes_needed(240, 260, 512) == 4 * few
+
+
+def test_wrong_settings_are_refused(zhang_suen):
+    grey = np.zeros((1, 4, 4), np.uint8)
+    with pytest.raises(ValueError, match="found 'left'"):
+        zhang_suen.missing_light(grey, 3, "left")
+    with pytest.raises(ValueError, match="width odd"):
+        zhang_suen.missing_light(grey, 4, "dark")
+
+
+def test_the_longest_skeleton_is_measured(zhang_suen):
+    mask = np.zeros((20, 40), bool)
+    mask[4:7, 3:36] = mask[12:19, 5:12] = True
+    sizes = zhang_suen.skeleton_sizes(zhang_suen.thin(mask[None]))[0]
+    length, width = zhang_suen.measures(sizes, mask)
+    assert 28 <= length <= 33 and width == 3
+    assert zhang_suen.measures(0 * sizes, 0 * mask) == (0, 0)
+
+
+EQUIVALENT_DEFINITIONS = {
+    "measures": "tested above",
+    "thin_by_loop": "the reference itself; an altered one disagrees with the fast form",
+    "diagonal_line": "draws an example; tested above",
+    "bytes_needed": "an estimate; tested above",
+    "light": "reads images; the share is tested above",
+    "stroke": "tested above",
+    "shares_left": "draws lines and measures them",
+    "mean_difference": "tested above",
+    "ragged_bar": "draws an example",
+    "picture": "reads a drawing of an exercise",
+}
+
+# --- the exercises ------------------------------------------------------------------------------
+
+
+def ring_by_text(ring):
+    text = "".join(str(int(p)) for p in ring)
+    return (text + text[0]).count("01"), text.count("1")
+
+
+def prune_by_loop(skeleton, times, *, keep=1, at_once=True, lone=False):
+    on = np.pad(np.array(skeleton, bool), 1)
+    for _ in range(times):
+        source = on.copy() if at_once else on
+        for y, x in zip(*np.nonzero(source), strict=True):
+            near = source[y - 1 : y + 2, x - 1 : x + 2].sum() - 1
+            if near == keep or (lone and near == 0):
+                on[y, x] = False
+    return on[1:-1, 1:-1]
+
+
+def straighten_by_cases(skeleton, *, cases="NE ES SW WN", opposite=True, at_once=False):
+    on = np.pad(np.array(skeleton, bool), 1)
+    source = on.copy() if at_once else on
+    place = {"N": (-1, 0), "E": (0, 1), "S": (1, 0), "W": (0, -1)}
+    for y, x in zip(*np.nonzero(on), strict=True):
+        for one, two in cases.split():
+            (a, b), (c, d) = place[one], place[two]
+            far = source[y - a, x - b] or source[y - c, x - d] or source[y - a - c, x - b - d]
+            if source[y + a, x + b] and source[y + c, x + d] and not (opposite and far):
+                on[y, x] = False
+    return on[1:-1, 1:-1]
+
+
+NAMES = ("count_ring", "prune", "straighten")
+OTHERS = {"count_ring": ring_by_text, "prune": prune_by_loop, "straighten": straighten_by_cases}
+
+WRONG = [
+    ("count_ring", lambda r: ring_by_text(r)[::-1], "swapped"),
+    (
+        "count_ring",
+        lambda r: (sum(r[i] < r[i + 1] for i in range(7)), sum(r)),
+        "every other",
+    ),
+    ("count_ring", lambda r: (2 * ring_by_text(r)[0], sum(r)), "two pieces"),
+    ("count_ring", lambda r: (ring_by_text(r)[0], 8 - sum(r)), "no neighbour"),
+    ("prune", lambda s, n: prune_by_loop(s, 1), "no times"),
+    ("prune", lambda s, n: prune_by_loop(s, n, lone=True), "once; the lone pixel stays"),
+    ("prune", lambda s, n: prune_by_loop(s, n, at_once=False), "once; the lone pixel stays"),
+    ("prune", lambda s, n: prune_by_loop(s, min(n, 1)), "twice"),
+    ("prune", lambda s, n: prune_by_loop(s, n).astype(float), "bool"),
+    ("straighten", lambda s: straighten_by_cases(s, opposite=False), "opposite"),
+    ("straighten", lambda s: straighten_by_cases(s, at_once=True), "falling stairs"),
+    ("straighten", lambda s: straighten_by_cases(s, cases="ES SW WN"), "above and right"),
+    ("straighten", lambda s: straighten_by_cases(s, cases="NE ES SW"), "above and left"),
+    ("straighten", lambda s: straighten_by_cases(s, cases="NE SW WN"), "rising stairs"),
+    ("straighten", lambda s: straighten_by_cases(s).astype(int), "bool"),
+]
+EQUIVALENT = {}
+
+
+class TestExercises(ExerciseTests):
+    path, names, others, wrong = PATH, NAMES, OTHERS, WRONG
