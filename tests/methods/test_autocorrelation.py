@@ -79,6 +79,22 @@ def test_a_brighter_exposure_changes_nothing(method):
     )
 
 
+def test_a_rise_ends_at_the_shift_itself(method):
+    rho = np.ones((11, 11))
+    rho[5, 8], rho[5, 7] = 2, 0.5
+    assert method.rise(rho, (0, 3)) == pytest.approx(1.5, abs=0.03)
+
+
+def test_a_lower_maximum_beside_a_higher_one_is_no_period(method):
+    """Within the lobe on either side; beyond it, it is one. The higher comes first."""
+    for side in (1, -1):
+        rho = -0.05 * np.hypot(*np.mgrid[-15:16, -15:16])
+        rho[25, [15 + 3 * side, 15, 15 - 4 * side]] = 0.4, 0.6, 0.3
+        rho[15, 25] = 0.5
+        vectors, _ = method.find_periods(rho, 3, 0.05, 9)
+        assert vectors.tolist() == [[10, 0], [0, 10], [10, -4 * side]]
+
+
 def test_images_come_eight_at_a_time_and_all_of_them(method):
     stack = np.arange(19)[:, None, None] * np.ones((19, 2, 2))
     parts = method.batches(stack)
@@ -113,7 +129,11 @@ EQUIVALENT_DEFINITIONS = {
     "find_periods": {
         "half = [tuple(p) > (0, {0 → 1}) for p in vectors]": "(0, 1) lies in the main lobe",
         "enough = rises {>= → >} least": "no rise equals the bound",
+        "top = rho == maximum_filter(rho, size=2 * {lobe + 1 → lobe})": "tested above",
+        "top = rho == maximum_filter(rho, size=2 * lobe + {1 → 0})": "tested above",
+        "height = rho[tuple(vectors.T {+ → -} reach)]": "tested above",
     },
+    "rise": {"return values[-{1 → 2}] - values.min()": "tested above"},
     "own_period": {
         "return max({best, key=lambda pair: pair[0] → best})": "the height stands first",
     },
