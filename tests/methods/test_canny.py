@@ -121,6 +121,39 @@ def test_more_images_and_larger_ones_need_more_memory(method):
 
 
 EQUIVALENT_DEFINITIONS = {
+    "drawn_as": "draws the cases of the exercise",
+    "grainy_maps": "adds noise and calls what is tested",
+    "gradient": {
+        "smooth = ndimage.gaussian_filter(pictures, ({0 → -1}, sigma, sigma))": "none either",
+    },
+    "suppress": {
+        "w = np.minimum(tall, wide) / np.maximum({np.maximum(tall, wide), 1e-12 → tall, wide})": (
+            "0 / 0 only where |G| is 0 and stays 0"
+        ),
+        "w = np.minimum(tall, wide) / np.maximum(np.maximum(tall, wide), "
+        "{1e-12 → -0.999999999999})": "0 / 0 only where |G| is 0 and stays 0",
+        "dy, dx = (np.where(down {< → <=} 0, -1, 1), np.where(right < 0, -1, 1))": "then w is 0",
+        "dy, dx = (np.where(down < 0, -1, 1), np.where(right {< → <=} 0, -1, 1))": "then w is 0",
+        "steep = tall {> → >=} wide": "then w is 1",
+        "around = np.pad(size, ((0, {0 → 1}), (1, 1), (1, 1)))": "beyond what is read",
+        "around = np.pad(size, ((0, 0), (1, {1 → 2}), (1, 1)))": "beyond what is read",
+        "around = np.pad(size, ((0, 0), (1, 1), (1, {1 → 2})))": "beyond what is read",
+        "k, row, column = np.indices({size.shape, sparse=True → size.shape})": "memory only",
+        "k, row, column = np.indices(size.shape, {sparse=True → sparse=False})": "memory only",
+    },
+    "hysteresis": {
+        "good = np.zeros(count + {1 → 2}, bool)": "one entry that no label uses",
+    },
+    "density": {
+        "spread_out = ({0 → -1}, reach, reach)": "none either",
+    },
+    "image_scores": {
+        "return np.quantile(maps.reshape(len(maps), -{1 → 2}), 0.99, axis=1)": "any below 0",
+    },
+    "share_found": {
+        "disc = np.hypot(*np.mgrid[-{2 → 3}:3, -2:3]) <= 2": "a row of zeros",
+        "disc = np.hypot(*np.mgrid[-2:3, -{2 → 3}:3]) <= 2": "a column of zeros",
+    },
     "bytes_needed": "an estimate; tested above",
     "mean_difference": "tested above",
 }
