@@ -68,6 +68,7 @@ def rerun(path: Path, notebook) -> report.Run:
     """A run with the notebook's own expectation, to print records once more."""
     settings = stored.parameters(notebook)
     expected = stored.expectation(path)
+    assert expected is not None, f"it has no bands file: run `make notebooks NB={method_id(path)}`"
     why = report._why_not(expected, stored.stamp(notebook), settings)
     return report.Run(
         method=method_id(path),
@@ -111,7 +112,7 @@ def test_it_has_the_common_parameters_and_reports_with_them(path, notebook):
     settings = stored.parameters(notebook)
     names = list(settings)
     common = [name for name in stored.COMMON if name != "backbone" or "backbone" in names]
-    assert names[: len(common)] == common
+    assert names[: len(common)] == common, "first the common parameters, then the method's own"
     (record,) = [p for p in records.pieces(notebook) if p["kind"] == "report"]
     assert record["settings"] == json.loads(json.dumps(settings))
     assert record["method"] == method_id(path)

@@ -21,6 +21,12 @@ PICTURES = {
     'fill="#2b333b"',
     'stroke="#fcf3a4"',
     'fill="#fcffa4"',
+    # grey values, and bright peaks on black
+    'fill="#10161c"',
+    'fill="#1b1030"',
+    'fill="#e2e6e9"',
+    'fill="#111417"',
+    'fill="#fdfdfd"',
 }
 METHODS = re.compile(r"[A-Z]\w*(?:-\w+)?")
 

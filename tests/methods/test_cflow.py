@@ -292,7 +292,7 @@ def slips(times=lambda p, c: c * p, over=lambda p: p.sum(axis=1), stable=True):
 
 
 OTHERS = {
-    "coupling": coupled(),
+    "coupling": lambda *given: [part.tolist() for part in coupled()(*given)],
     "third_image": lambda a, b: [b[0] + abs(a[0] - b[0]) + 60, min(a[1], b[1]) - 5],
     "slip_probabilities": slips(over=lambda p: np.einsum("si->s", p)),
 }
@@ -307,17 +307,20 @@ WRONG = [
     ("coupling", coupled(stretch=lambda s, a: 2 * np.tanh(s)), "alpha 1"),
     ("coupling", coupled(swap=True), "a, the first half"),
     ("coupling", coupled(total=lambda s: -s.sum(axis=1)), "log-dets, alpha 2"),
-    ("coupling", coupled(total=lambda s: s.sum()), "sum each row: expected shape"),
+    ("coupling", coupled(total=lambda s: s.sum()), "(N, C), then (N,)"),
+    ("coupling", coupled(total=lambda s: abs(s.sum(axis=1))), "log-dets, alpha 2"),
+    ("coupling", lambda *v: coupled()(*v)[::-1], "(N, C), then (N,): expected 2, got 1"),
     ("coupling", coupled(total=lambda s: s.mean(axis=1)), "log-dets, alpha 2"),
     ("coupling", coupled(total=lambda s: np.exp(s).sum(axis=1)), "log-dets, alpha 2"),
-    ("coupling", lambda *v: coupled()(*v)[0], "two results, vectors and log-dets"),
+    ("coupling", lambda *v: coupled()(*v)[0], "(N, C), then (N,): expected shape (2,)"),
     ("third_image", lambda a, b: b - 9, "A = (0.0, -1.5) scores 0.3935, B 0.8647"),
     ("third_image", lambda a, b: [a[0] - 1, b[1] + 20], "A = (0.0, -1.5) scores 1.0000"),
     ("third_image", lambda a, b: np.maximum(a, b) + 20, "A = (0.0, -1.5) scores 2.0000"),
     ("third_image", lambda a, b: [a[0] + 1, a[1]], "A = (-3.0, 0.49) scores"),
-    ("third_image", lambda a, b: [100, -100], "A = (120.0, -40.0)"),
+    ("third_image", lambda a, b: [1000, -1000], "A = (4000.0, 3000.0)"),
     ("third_image", lambda a, b: [np.inf, a[1]], "got inf"),
-    ("third_image", lambda a, b: a[0] + 20, "could not be checked"),
+    ("third_image", lambda a, b: a[0] + 20, "expected shape (2,)"),
+    ("third_image", lambda a, b: [*b, 0], "expected shape (2,), got (3,)"),
     ("slip_probabilities", slips(times=lambda p, c: p), "C = 2"),
     ("slip_probabilities", slips(times=lambda p, c: 2 * p), "C = 1"),
     ("slip_probabilities", slips(times=lambda p, c: p / c), "C = 2"),

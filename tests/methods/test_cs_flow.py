@@ -293,14 +293,15 @@ def official(maps):
     return (flat**2).mean(axis=1) / 2
 
 
-def mixed(up=1.0, down=1.0, in_place=False, average=True, wrap=False, own=1.0):
+def mixed(up=1.0, down=1.0, in_place=False, average=True, wrap=False, own=1.0, turned=False):
     def answer(maps):
         source = [np.array(m) for m in maps]
         out = source if in_place else [m.copy() for m in source]
         for j in range(len(source)):
             total = own * source[j]
             if j + 1 < len(source) or wrap:
-                total = total + up * source[(j + 1) % len(source)].repeat(2, 0).repeat(2, 1)
+                more = source[(j + 1) % len(source)].repeat(2, 0).repeat(2, 1)
+                total = total + up * (more[::-1] if turned else more)
             if j > 0:
                 h, w = source[j - 1].shape
                 squares = source[j - 1].reshape(h // 2, 2, w // 2, 2)
@@ -329,6 +330,7 @@ WRONG = [
     ("exchange", mixed(own=0), "one scale alone"),
     ("exchange", mixed(average=False), "two scales"),
     ("exchange", mixed(in_place=True), "two scales"),
+    ("exchange", mixed(turned=True), "three scales"),
     ("exchange", lambda m: mixed()(m)[::-1], "swapped"),
 ]
 

@@ -426,12 +426,12 @@ WRONG = [
     ("quiet_share", share(lambda t, k: t[:, :1].sum(1) / t.sum(1)), "k = 3, all"),
     ("quiet_share", without_mean, "k = 1"),
     ("quiet_share", transposed, "directions between the axes"),
-    ("out_of_fold", folded(lambda folds, fold: folds == folds), "must not fit its own"),
+    ("out_of_fold", folded(lambda folds, fold: folds == folds), "folds -1, 4, 9"),
     ("out_of_fold", folded(ordered=False), "keep the images' order"),
-    ("out_of_fold", folded(labels=lambda folds: range(3)), "must not fit its own"),
+    ("out_of_fold", folded(labels=lambda folds: range(3)), "folds -1, 4, 9"),
     ("out_of_fold", leave_one_out, "the whole fold stays out"),
     ("out_of_fold", first_dimension, "two dimensions"),
-    ("out_of_fold", squared, "must not fit its own"),
+    ("out_of_fold", squared, "folds -1, 4, 9"),
     ("out_of_fold", lambda x, folds: one_by_one(x, folds)[:2], "expected shape (6,)"),
 ]
 

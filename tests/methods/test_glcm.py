@@ -101,6 +101,11 @@ def test_stripes_are_seen_by_pairs_across_them_only(glcm):
     assert np.allclose(glcm.window_contrast(stripes, (0, 6), 6)[0, :, 0], 0)
 
 
+def test_squares_above_255_are_no_problem(glcm):
+    stripes = np.tile(np.array([0, 20], np.uint8), (1, 16, 8))
+    assert np.allclose(glcm.window_contrast(stripes, (0, 1), 4), 400)
+
+
 def test_more_images_and_larger_ones_need_more_memory(glcm):
     few = glcm.bytes_needed(240, 260, 256)
     assert few > 500 * 256**2 * 12
@@ -155,12 +160,19 @@ EQUIVALENT_DEFINITIONS = {
         ),
     },
     "chosen": {
+        "by_direction = features.reshape(*features.shape[:-{1 → 1 + 1}], -1, 5)": "restored below",
+        "by_direction = features.reshape(*features.shape[:{-1 → 1}], -1, 5)": "restored below",
+        "by_direction = features.reshape(*features.shape[:-{1 → 2}], -1, 5)": "restored below",
+        "by_direction = features.reshape(*features.shape[:-{1 → 0}], -1, 5)": "restored below",
         "by_direction = features.reshape(*features.shape[:-1], -{1 → 2}, 5)": (
             "NumPy takes any negative number for the length that is left"
         ),
         "return by_direction[..., index].reshape(*features.shape[:-1], -{1 → 2})": (
             "NumPy takes any negative number for the length that is left"
         ),
+    },
+    "window_contrast": {
+        "first, second = pairs({q.astype(np.float32) → q}, offset)": "tested above",
     },
     "fit_gaussian": {
         "mean = normal.mean({axis=0, dtype=np.float64 → axis=0})": "a little less exact",

@@ -201,10 +201,10 @@ EQUIVALENT_DEFINITIONS = {
 # --- the exercises ------------------------------------------------------------------------------
 
 
-def within_by_classes(hist):
+def within_by_classes(hist, first=0, last=None):
     values, p, grey = np.zeros(255), hist / hist.sum(), np.arange(256)
     for t in range(255):
-        for part in (slice(0, t + 1), slice(t + 1, None)):
+        for part in (slice(first, t + 1), slice(t + 1, last)):
             w = p[part].sum()
             if w > 0:
                 mu = (p[part] * grey[part]).sum() / w
@@ -302,6 +302,8 @@ WRONG = [
     ),
     ("within_class_variance", from_between(lambda between, total: total), "expected shape"),
     ("within_class_variance", within_unweighted, "levels 10, 10"),
+    ("within_class_variance", lambda h: within_by_classes(h, first=1), "levels 0, 1, 255"),
+    ("within_class_variance", lambda h: within_by_classes(h, last=255), "levels 0, 1, 255"),
     (
         "within_class_variance",
         lambda h: within_by_classes(h) * h.sum() / (h.sum() - 1),
@@ -319,11 +321,14 @@ WRONG = [
         "raised ValueError",
     ),
     ("blockwise_mask", blocks(least_matters=False), "noise alone"),
-    ("blockwise_mask", blocks(whole=True), "a part heeds no other"),
+    ("blockwise_mask", blocks(whole=True), "block 2, least 0.65"),
     ("blockwise_mask", blocks(bright=True), "the two dark squares"),
     ("blockwise_mask", blocks(dtype=float), "expected bool"),
     ("blockwise_mask", blocks(step=32), "noise alone"),
     ("blockwise_mask", blocks(strict=0.15), "the two dark squares"),
+    ("blockwise_mask", blocks(strict=1e-9), "eta^2 equal to least"),
+    ("blockwise_mask", lambda g, block, least: blocks()(g, block, 0.85), "block 2, least 0.65"),
+    ("blockwise_mask", lambda g, block, least: blocks()(g, block, least**2), "block 2, least 0.75"),
     ("blockwise_mask", lambda grey, block, least: grey[::block] > 0, "expected shape"),
 ]
 EQUIVALENT = {
@@ -337,7 +342,6 @@ EQUIVALENT = {
         "for left in range(0, grey.shape[1]{ →  - 1}, block):": (
             "the width is a multiple of block, larger than 1"
         ),
-        "if separability(hist) {>= → >} least:": "no separability equals the bound",
     },
 }
 

@@ -94,6 +94,13 @@ def test_a_histogram_holds_every_pixel_of_its_window_once(lbp):
     np.testing.assert_allclose(shares.sum(axis=3), 1, rtol=1e-6)
 
 
+def test_a_tolerance_ignores_small_differences_in_maps_too(lbp):
+    rng = np.random.default_rng(0)
+    normal, new = rng.integers(100, 103, (2, 3, 16, 16)).astype(np.uint8)
+    assert lbp.lbp_maps(normal, new, 1, 4).max() > 0
+    assert lbp.lbp_maps(normal, new, 1, 4, tolerance=3).max() == 0
+
+
 def test_a_window_seen_before_is_not_anomalous_though_far_from_the_mean(lbp):
     normal = np.zeros((2, 1, 1, 10), np.float32)
     normal[0, ..., 0] = normal[1, ..., 9] = 1
@@ -128,11 +135,15 @@ EQUIVALENT_DEFINITIONS = {
         ),
     },
     "nearest": {
-        "for one in {normal → list(normal[1:])}[1:]:": "noticed with other seeds",
         "for one in normal[{1 → }:]:": "the first once more",
         "for one in normal[{1 → 0}:]:": "the first once more",
     },
+    "grey_levels": {
+        "total = images.sum({axis=3, dtype=np.uint16 → axis=3})": "the same sum, more memory",
+        "return ({(total + 1) // 3).astype(np.uint8) → total + 1) // 3}": "a wider type",
+    },
     "lbp_maps": {
+        "parameter of lbp_maps ignored: tolerance = 2": "tested above with others",
         "return anomaly_maps(nearest(memory, own), grey.shape[{1 → 2}], step)": ("square images"),
     },
     "changed": {

@@ -388,7 +388,8 @@ WRONG = [
     ("running_fit", sum_of_squares, "an offset of 1e8"),
     ("find_shift", shifts(mean_square, sign=-1), "2 down"),
     ("find_shift", shifts(lambda step: np.square(step).sum()), SHIFT),
-    ("find_shift", shifts(mean_square, wrap=True), "no further than reach"),
+    ("find_shift", shifts(mean_square, wrap=True), "vague images, reach 1"),
+    ("find_shift", lambda p, m, r: shifts(mean_square)(p, m, 3), "above 1"),
     ("find_shift", lambda p, m, r: shifts(mean_square)(p, m, r)[::-1], "swapped"),
 ]
 

@@ -43,7 +43,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(patchcore, seed):
         ("patches", 'size=grid, mode="bilinear"', 'size=grid, mode="nearest"'),
         ("coreset", "i = int(far.argmax())", "i = int(far.argmin())"),
         ("coreset", "far = torch.minimum(far, torch", "far = torch.maximum(far, torch"),
-        ("coreset", "nearest = torch.minimum(nearest,", "nearest = torch.maximum(nearest,"),
+        ("coreset", "torch.minimum(nearest[part], gaps)", "torch.maximum(nearest[part], gaps)"),
         ("coreset", "and far.max() >= limit", ""),
         ("coreset", "centres, seen = points[chosen[seen:]]", "centres, seen = points[chosen[:1]]"),
         ("coreset", "gaps.amin(dim=1).argmax()", "gaps.amax(dim=1).argmax()"),
@@ -280,6 +280,7 @@ WRONG = [
     ("most_suspicious", suspects(lambda g: g.max()), HAND),
     ("most_suspicious", suspects(right, columns=slice(0, 1)), LARGEST),
     ("most_suspicious", suspects(right, order="cityblock"), LARGEST),
+    ("most_suspicious", suspects(right, order="chebyshev"), LARGEST),
     ("most_suspicious", lambda p, c: suspects(right)(p, 2), HAND),
     ("most_suspicious", lambda p, c: suspects(right)(p, len(p)), "expected shape (2,)"),
 ]
