@@ -119,19 +119,22 @@ def test_the_longest_skeleton_is_measured(zhang_suen):
     assert zhang_suen.measures(0 * sizes, 0 * mask) == (0, 0)
 
 
-RING = "np.array([-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1])"
 EQUIVALENT_DEFINITIONS = {
     "removable": {
         "a = (~ring & np.roll(ring, {-1 → 1}, axis=1)).sum(axis=1)": "as many steps down as up",
     },
-    "thin": {f"ring = {{{RING} → {RING[9:-1]}}}": "a list is added alike"},
+    "thin": {
+        "ring = {np.array([-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1]) → "
+        "[-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1]}": "a list is added alike"
+    },
     "length": {
         "on = {np.pad(skeleton, 1) → skeleton}": "a margin adds no step",
         "on = np.pad(skeleton, {1 → 2})": "a margin adds no step",
         "on = np.pad(skeleton, {1 → 0})": "a margin adds no step",
     },
     "points": {
-        f"ring = {{{RING} → {RING[9:-1]}}}": "a list is added alike",
+        "ring = {np.array([-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1]) → "
+        "[-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1]}": "a list is added alike",
         "around = flat[np.flatnonzero(flat)[:, None] {+ → -} ring]": "the ring half a turn on",
         "pieces = (~around & np.roll(around, {-1 → 1}, axis=1)).sum(axis=1)": (
             "as many steps down as up"
