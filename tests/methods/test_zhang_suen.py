@@ -25,6 +25,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(zhang_suen, seed):
     zhang_suen.check_fidelity(seed)
     zhang_suen.check_measures()
     zhang_suen.check_widths()
+    zhang_suen.check_points(seed)
     zhang_suen.check_detector()
     zhang_suen.check_sizes()
 
@@ -119,6 +120,65 @@ def test_the_longest_skeleton_is_measured(zhang_suen):
 
 
 EQUIVALENT_DEFINITIONS = {
+    "removable": {
+        "a = (~ring & np.roll(ring, {-1 → 1}, axis=1)).sum(axis=1)": "as many steps down as up",
+    },
+    "thin": {
+        "ring = {np.array([-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1]) → "
+        "[-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1]}": "a list is added alike"
+    },
+    "length": {
+        "on = {np.pad(skeleton, 1) → skeleton}": "a margin adds no step",
+        "on = np.pad(skeleton, {1 → 2})": "a margin adds no step",
+        "on = np.pad(skeleton, {1 → 0})": "a margin adds no step",
+    },
+    "points": {
+        "ring = {np.array([-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1]) → "
+        "[-row, 1 - row, 1, row + 1, row, row - 1, -1, -row - 1]}": "a list is added alike",
+        "around = flat[np.flatnonzero(flat)[:, None] {+ → -} ring]": "the ring half a turn on",
+        "pieces = (~around & np.roll(around, {-1 → 1}, axis=1)).sum(axis=1)": (
+            "as many steps down as up"
+        ),
+        "return ({int((around.sum(axis=1) == 1).sum()) → (around.sum(axis=1) == 1).sum()}, "
+        "int((pieces >= 3).sum()))": "a NumPy integer counts alike",
+        "return (int((around.sum(axis=1) == 1).sum()), "
+        "{int((pieces >= 3).sum()) → (pieces >= 3).sum()})": "a NumPy integer counts alike",
+    },
+    "missing_light": {
+        "high = ndimage.maximum_filter1d(grey, width, {axis=2, mode= → mode=}'nearest')": (
+            "the last axis is the default"
+        ),
+        "high = ndimage.maximum_filter1d(grey, width, {axis=2, mode='nearest' → axis=2})": (
+            "a reflected border holds only what the window holds already"
+        ),
+        "closed = ndimage.minimum_filter1d(high, width, {axis=2, mode= → mode=}'nearest')": (
+            "the last axis is the default"
+        ),
+        "closed = ndimage.minimum_filter1d(high, width, {axis=2, mode='nearest' → axis=2})": (
+            "a reflected border holds only what the window holds already"
+        ),
+        "share = ({closed.astype(np.float32) → closed} - grey) / (closed + np.float32(8))": (
+            "closing is not below the image"
+        ),
+        "return ndimage.gaussian_filter(share, ({0 → -1}, 1, 1), mode='nearest')": (
+            "SciPy smooths only where sigma is above 0"
+        ),
+    },
+    "learn": {
+        "return (mean, spread, {float(np.quantile((shares - mean) / spread, 0.98)) → "
+        "np.quantile((shares - mean) / spread, 0.98)})": "a NumPy number counts alike",
+    },
+    "crack_sizes": {
+        "return skeleton_sizes(thin((shares - mean) / spread {> → >=} limit))": (
+            "no share equals the limit"
+        ),
+    },
+    "anomaly_maps": {
+        "roots = np.sqrt(sizes){.astype(np.float32) → }": "more memory, the same map",
+        "return ndimage.gaussian_filter(roots, ({0 → -1}, 4, 4), mode='nearest')": (
+            "SciPy smooths only where sigma is above 0"
+        ),
+    },
     "measures": "tested above",
     "thin_by_loop": "the reference itself; an altered one disagrees with the fast form",
     "diagonal_line": "draws an example; tested above",
@@ -187,7 +247,21 @@ WRONG = [
     ("straighten", lambda s: straighten_by_cases(s, cases="NE SW WN"), "rising stairs"),
     ("straighten", lambda s: straighten_by_cases(s).astype(int), "bool"),
 ]
-EQUIVALENT = {}
+EQUIVALENT = {
+    "count_ring": {
+        "steps = sum(({int(ring[i - 1]) → ring[i - 1]} < int(ring[i]) for i in range(8)))": (
+            "0 and 1 compare alike"
+        ),
+        "steps = sum((int(ring[i - 1]) < {int(ring[i]) → ring[i]} for i in range(8)))": (
+            "0 and 1 compare alike"
+        ),
+        "return (steps, sum(({int(p) → p} for p in ring)))": "0 and 1 add alike",
+    },
+    "prune": {"on = {np.array(skeleton, bool) → skeleton}": "only replaced, never changed"},
+    "straighten": {
+        "on = np.pad({np.array(skeleton, bool) → skeleton}, 1)": "the pictures are arrays of bool",
+    },
+}
 
 
 class TestExercises(ExerciseTests):
