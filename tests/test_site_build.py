@@ -150,6 +150,8 @@ class TestTheBuiltBook:
             for name, html in pages(site, language).items():
                 article = first(r'<article class="bd-article">(.*)</article>', html)
                 for tag in re.findall(r"<img [^>]*>", article):
+                    if "filter: url(#" in tag:  # lies on the image before it
+                        continue
                     text = first(r'alt="([^"]*)"', tag)
                     assert len(text) > 5, f"{language}/{name}: {tag[:120]}"
                     assert bool(re.search("[가-힣]", text)) == (language == "ko"), text
@@ -197,6 +199,7 @@ class TestTheBuiltBook:
     def test_every_drawing_has_a_text_and_words_in_the_language_of_its_page(
         self, site: Path
     ) -> None:
+        known = registry.load(ROOT / "book" / "methods.yml")
         for language in LANGUAGES:
             drawings = 0
             for name, html in pages(site, language).items():
@@ -209,7 +212,9 @@ class TestTheBuiltBook:
                         assert bool(re.search("[가-힣]", text)) == (language == "ko"), name
                     assert "data-ko" not in svg
                 assert "_static/figures/" not in html and "/figures/" not in html, name
-            assert drawings >= len(list((ROOT / "book/_static/figures").glob("*.svg")))
+            drafts = {m.id.split("/")[1] for m in known.methods.values() if m.status == "draft"}
+            figures = {path.stem for path in (ROOT / "book/_static/figures").glob("*.svg")}
+            assert drawings >= len(figures - drafts)
 
     def test_each_page_says_in_a_sentence_of_its_own_what_it_is(self, site: Path) -> None:
         for language in LANGUAGES:

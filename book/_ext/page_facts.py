@@ -45,12 +45,16 @@ def prose(node: nodes.Node) -> str:
 
 
 def description(doctree: nodes.document) -> str:
-    """Return the first paragraph that says something, in short; not of a notebook's set-up."""
+    """Return the first paragraph that says something, in short.
+
+    In a notebook neither what stands below its title, the paper, nor its set-up says what it is.
+    """
+    sections = list(doctree.findall(nodes.section))
+    setup = [s for s in sections if any(name.endswith("-nb-setup") for name in s["ids"])]
+    silent = [*setup, sections[0]] if setup else []
     for paragraph in doctree.findall(nodes.paragraph):
         section = paragraph.parent
-        if isinstance(section, nodes.section) and not any(
-            name.endswith("-nb-setup") for name in section["ids"]
-        ):
+        if isinstance(section, nodes.section) and section not in silent:
             text = prose(paragraph)
             if len(text) >= 40 and text.rstrip()[-1] in ".!?":
                 return shorten(text)

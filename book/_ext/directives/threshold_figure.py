@@ -164,10 +164,11 @@ class ThresholdFigure(StoredFigure):
                 verdict = ("missed", "found it") if image["label"] else ("passed", "false alarm")
                 right = flagged == bool(image["label"])
                 name = self.call(image["type"].replace("_", " "))
+                alt = f"{self.say(f'shown {kind}')}: {name}, {_number(image['score'], 3)}"
                 about = f'data-below="{below}" data-label="{image["label"]}"'
                 out += [
                     html(f'<li {about} class="{"right" if right else "wrong"}"><span>'),
-                    self.picture(_photo(photo), alt=name, classes=["dark-light"]),
+                    self.picture(_photo(photo), alt=alt, classes=["dark-light"]),
                     html(
                         f'<img class="dark-light" alt="" style="filter: url(#{self.mark}-marked)" '
                         f'src="data:image/png;base64,{base64.b64encode(levels).decode()}">'
