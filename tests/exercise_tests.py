@@ -58,5 +58,6 @@ class ExerciseTests:
         assert said.startswith("[!]") and message in said
 
     def test_the_messages_for_wrong_answers_differ(self, exercises):
+        """As often as the pieces that are expected of them do."""
         said = {exercises.verdict(name, answer) for name, answer, _ in self.wrong}
-        assert len(said) == len(self.wrong)
+        assert len(said) >= len({(name, piece) for name, _, piece in self.wrong})

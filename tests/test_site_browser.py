@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
+import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -196,6 +197,7 @@ CUT = """async () => {
   const found = [];
   const name = (each) => `${each.tagName}.${each.className}: ${each.textContent.slice(0, 60)}`;
   for (const each of document.querySelectorAll("article.bd-article *")) {
+    if (each.matches("mjx-ext")) continue;  // a stretched bar is cut by design
     const wider = each.clientWidth > 2 && each.scrollWidth > each.clientWidth + 1;
     const signed = each.matches(".book-more-left, .book-more-right") && each.tabIndex === 0;
     const clips = getComputedStyle(each).overflowX !== "visible";
@@ -590,7 +592,7 @@ def test_progress_is_kept_shown_saved_and_read_back(either, reader, tmp_path: Pa
         if "1 / " in overview.inner_text():
             break
         page.wait_for_timeout(300)
-    notebooks = len(list((ROOT / "notebooks").glob("*/*.ipynb")))
+    notebooks = len(registry.load(ROOT / "book" / "methods.yml").written())
     assert f"1 / {notebooks}\nNotebooks run" in overview.inner_text()
     assert page.locator(".bd-links .progress-mark").count() == 1
     with page.expect_download() as download:
@@ -737,7 +739,9 @@ def test_no_text_of_a_drawing_leaves_it_or_touches_another(site, base, reader, l
         )
         assert found == [], f"{language}/{name}"
         drawings += window.page.locator("svg.book-schematic").count()
-    assert drawings >= len(list((ROOT / "book/_static/figures").glob("*.svg")))
+    drafts = {m.id.split("/")[1] for m in registry.load(ROOT / "book" / "methods.yml").drafts()}
+    figures = {path.stem for path in (ROOT / "book/_static/figures").glob("*.svg")}
+    assert drawings >= len(figures - drafts)
 
 
 def test_a_drawing_is_dark_in_the_dark(base, reader) -> None:

@@ -231,7 +231,9 @@ def node(box: Box, language: str, link: str | None) -> str:
         f'<rect x="{box.x - BOX / 2:g}" y="{box.y - height / 2:g}" width="{BOX}" '
         f'height="{height}" rx="5"/>'
     )
-    inner = shape + text(wrapped(method.title(language), 13), box.x, box.y, "name", size=12)
+    lines = wrapped(method.title(language), 13)
+    size = 12 if max(map(measure, lines)) < 15 else 10.5  # one long word cannot be wrapped
+    inner = shape + text(lines, box.x, box.y, "name", size=size)
     group = f'class="method {kind}" data-id="{method.id}"'
     if link is None:
         return f"<g {group}>{inner}</g>"
@@ -252,14 +254,15 @@ def measure(name: str) -> float:
     return sum(1.75 if ord(c) > 0x1100 and c not in "–—" else 1 for c in name)
 
 
-def text(lines: Sequence[str], x: float, y: float, kind: str, *, size: int) -> str:
+def text(lines: Sequence[str], x: float, y: float, kind: str, *, size: float) -> str:
     """One or two lines of text around (x, y)."""
     first = y - (len(lines) - 1) * size * 0.525
     spans = " ".join(
         f'<tspan x="{x:g}" y="{first + i * size * 1.05:.1f}">{escape(line)}</tspan>'
         for i, line in enumerate(lines)
     )
-    return f'<text class="{kind}" dominant-baseline="central">{spans}</text>'
+    style = "" if size == 12 else f' style="font-size: {size:g}px"'
+    return f'<text class="{kind}"{style} dominant-baseline="central">{spans}</text>'
 
 
 def visit_html(self: HTML5Translator, item: field_map) -> None:
