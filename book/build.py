@@ -39,7 +39,7 @@ MACHINERY = (
     "book/_config.*.yml",
     "book/requirements.txt",
     "book/_ext/**/*.*",
-    "book/_templates/**/*.html",
+    "book/_templates/**/*.*",
     "book/_static/*.*",
     "book/_static/live/*.*",
 )
@@ -171,13 +171,18 @@ def write_landing(root: Path) -> Path:
     )
     site = root / "_build" / "site"
     site.mkdir(parents=True, exist_ok=True)
-    template = (root / "book" / "_templates" / "landing.html").read_text(encoding="utf-8")
-    landing = site / "index.html"
-    landing.write_text(string.Template(template).substitute(values), encoding="utf-8")
+    templates = root / "book" / "_templates"
+    values["style"] = (templates / "front-door.css").read_text(encoding="utf-8").rstrip()
+
+    def write(name: str, template: str) -> Path:
+        text = (templates / template).read_text(encoding="utf-8")
+        (site / name).write_text(string.Template(text).substitute(values), encoding="utf-8")
+        return site / name
+
+    landing = write("index.html", "landing.html")
     # A server shows 404.html at any depth: its links need the site's own folder.
     values["base"] = f'<base href="{urlsplit(base).path}/">' if base else ""
-    template = (root / "book" / "_templates" / "not-found.html").read_text(encoding="utf-8")
-    (site / "404.html").write_text(string.Template(template).substitute(values), encoding="utf-8")
+    write("404.html", "not-found.html")
     write_sitemap(site, base)
     (site / ".nojekyll").write_text("", encoding="utf-8")  # GitHub Pages would drop _static
     return landing

@@ -80,8 +80,12 @@ class BookDirective(SphinxDirective):
             raise self.error(f"{self.name}: {error}") from error
 
     def figures(self, method: registry.Method) -> list[stored_figures.Figure]:
-        """The method's stored figures; the page is drawn anew when the notebook changes."""
-        path = Path(self.env.srcdir) / f"{method.notebook}.ipynb"
+        """The method's stored figures."""
+        return self.figures_of(method.notebook)
+
+    def figures_of(self, notebook: str) -> list[stored_figures.Figure]:
+        """A notebook's stored figures; the page is drawn anew when the notebook changes."""
+        path = Path(self.env.srcdir) / f"{notebook}.ipynb"
         self.env.note_dependency(str(path))
         try:
             return stored_figures.figures(path)
@@ -93,16 +97,11 @@ class BookDirective(SphinxDirective):
     ) -> nodes.image:
         """A stored figure on the page, with its text in the page's language unless `alt` is given.
 
-        Sphinx copies a page's images from files: this one's is made in the build, beside the
-        doctrees, and named by its content.
+        Its file is named by its content.
         """
         suffix = {"image/jpeg": "jpg", "image/png": "png"}[figure.mime]
         name = f"{hashlib.sha256(figure.data).hexdigest()[:16]}.{suffix}"
-        path = Path(self.env.doctreedir) / "stored_figures" / name
-        path.parent.mkdir(exist_ok=True)
-        if not path.is_file():
-            path.write_bytes(figure.data)
-        uri = "/" + os.path.relpath(path, self.env.srcdir).replace(os.sep, "/")
+        uri = self.made(f"stored_figures/{name}", figure.data)
         text = figure.alt[self.language] if alt is None else alt
         out = nodes.image(uri=uri, alt=text, classes=list(classes))
         if figure.width:
@@ -113,14 +112,22 @@ class BookDirective(SphinxDirective):
         """A link to a table as CSV, which is made in the build; `rows` begin with the heading."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        path = Path(self.env.doctreedir) / "tables" / f"{name}.csv"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text.getvalue(), encoding="utf-8-sig")  # utf-8-sig: for Excel
-        target = "/" + os.path.relpath(path, self.env.srcdir).replace(os.sep, "/")
+        target = self.made(f"tables/{name}.csv", text.getvalue().encode("utf-8-sig"))  # for Excel
         link = addnodes.download_reference(
             "", "", inline(self.say("csv")), reftarget=target, refdoc=self.env.docname
         )
         return nodes.paragraph("", "", link, classes=["book-download"])
+
+    def made(self, name: str, data: bytes) -> str:
+        """The address of a file made in the build: Sphinx copies images and downloads from files.
+
+        It lies beside the doctrees and is written only if it has changed.
+        """
+        path = Path(self.env.doctreedir) / name
+        path.parent.mkdir(exist_ok=True)
+        if not path.is_file() or path.read_bytes() != data:
+            path.write_bytes(data)
+        return "/" + os.path.relpath(path, self.env.srcdir).replace(os.sep, "/")
 
     def costs(self) -> dict[str, dict[str, Any]]:
         """Measured cost of the notebooks."""

@@ -83,8 +83,7 @@ class LearningPath(BookDirective):
         if verb not in VERBS or not target:
             raise self.error(f"{self.name}: {task!r} must be one of {', '.join(VERBS)} and a name")
         if verb == "read" and target not in known.methods:
-            words = len(WORD.findall(self.text(f"book/{target}.en.md")))
-            return self.page(f"book/{target}"), words / WORDS_A_MINUTE
+            return self.page(f"book/{target}"), self.reading(f"book/{target}")
         method = self.find(target)
         text = self.say(f"path {verb}", method.title(self.language))
         if not method.written:
@@ -99,10 +98,14 @@ class LearningPath(BookDirective):
         link["refexplicit"] = False
         return link
 
+    def reading(self, docname: str) -> float:
+        """About how many minutes a page takes."""
+        return len(WORD.findall(self.text(f"{docname}.en.md"))) / WORDS_A_MINUTE
+
     def minutes(self, verb: str, method: registry.Method) -> float:
         """About how long a method's review, notebook or exercises take."""
         if verb == "read":
-            return len(WORD.findall(self.text(f"{method.review}.en.md"))) / WORDS_A_MINUTE
+            return self.reading(method.review)
         words, exercises = counted(self.text(f"{method.notebook}.ipynb"))
         if verb == "solve":
             return exercises * MINUTES_AN_EXERCISE

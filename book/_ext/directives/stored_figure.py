@@ -5,8 +5,6 @@ has several, which of them (the first is 1). The body is the caption. Below it s
 figure comes from and, for figures that are or are drawn from photographs, their credit.
 """
 
-from pathlib import Path
-
 import stored_figures
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -84,12 +82,7 @@ class StoredFigure(BookDirective):
     def choose(self, notebook: str, section: str, number: str) -> stored_figures.Figure:
         """The figure that the arguments name."""
         home = "book" if notebook.startswith("guide/") else "notebooks"
-        path = Path(self.env.srcdir) / home / f"{notebook}.ipynb"
-        self.env.note_dependency(str(path))
-        try:
-            every = stored_figures.figures(path)
-        except stored_figures.FigureError as error:
-            raise self.error(f"{self.name}: {error}") from error
+        every = self.figures_of(f"{home}/{notebook}")
         there = [figure for figure in every if figure.section == section]
         if not number.isdigit() or not 0 < int(number) <= len(there):
             known = ", ".join(dict.fromkeys(figure.section for figure in every)) or "none"
