@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+
+import registry
+from sphinx.testing.util import SphinxTestApp
 
 ROOT = Path(__file__).resolve().parent.parent
 #: The smallest figure: one grey pixel.
@@ -118,3 +122,30 @@ def write_sample(root: Path) -> Path:
     path.write_text(json.dumps(notebook(), ensure_ascii=False, indent=1), encoding="utf-8")
     write_draft(root)
     return root
+
+
+def build_page(
+    root: Path, files: Mapping[str, str], language: str = "en", **settings: object
+) -> SphinxTestApp:
+    """Build a page, index.md, and what it draws from; the result lies in root/_build/html."""
+    files = {"book/references.bib": "", "conf.py": "", **files}
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    settings = {
+        "extensions": ["myst_parser", "directives"],
+        "language": language,
+        "myst_enable_extensions": ["dollarmath"],
+        "html_theme": "basic",
+        "exclude_patterns": ["_build", "**/*.ipynb"],
+        **settings,
+    }
+    app = SphinxTestApp("html", srcdir=root, confoverrides=settings, freshenv=False)
+    app.build()
+    return app
+
+
+def schematics_shown() -> set[str]:
+    """Names of the drawings that some page of the book shows: a draft's page is not built."""
+    drafts = {m.id.split("/")[1] for m in registry.load(ROOT / "book" / "methods.yml").drafts()}
+    return {path.stem for path in (ROOT / "book/_static/figures").glob("*.svg")} - drafts

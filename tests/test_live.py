@@ -11,13 +11,10 @@ import base64
 import csv
 import functools
 import hashlib
-import http.server
 import io
 import json
 import re
-import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +24,7 @@ import live_files
 import numpy as np
 import pytest
 import torch
+from browsing import chromium, served
 from notebook_loader import definitions
 from PIL import Image
 
@@ -35,7 +33,6 @@ from helpers import backbones, metrics
 ROOT = Path(__file__).resolve().parent.parent
 LIVE = ROOT / "book" / "live"
 INTERFACE = ROOT / "book" / "_static" / "live"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIDE = 224
 #: What the page promises, in seconds, with room for a busy machine: to be ready, to fit 15 good
 #: pictures, to judge one.
@@ -53,21 +50,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.fail("no Chromium found: run `make test-deps`", pytrace=False)
-    from playwright.sync_api import sync_playwright
-
-    arguments = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--js-flags=--expose-gc",  # to measure what is kept, not what waits to be collected
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no name leads off it
-    ]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield chromium
-        chromium.close()
+    # To measure what is kept, not what waits to be collected.
+    with chromium("--js-flags=--expose-gc") as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -298,20 +283,10 @@ def test_what_stands_out(method) -> None:
 # --- the page -------------------------------------------------------------------------------------
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def addresses(site: Path) -> Iterator[dict[str, str]]:
-    handler = functools.partial(QuietHandler, directory=str(site))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield {"http": f"http://127.0.0.1:{server.server_address[1]}", "file": site.as_uri()}
-    server.shutdown()
+    with served(site) as addresses:
+        yield addresses
 
 
 class Visit:

@@ -8,13 +8,10 @@ Every request that leaves the machine is blocked and recorded; a page that makes
 from __future__ import annotations
 
 import csv
-import functools
-import http.server
 import json
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,22 +19,14 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import registry
+from browsing import chromium, served
+from sample_book import schematics_shown
 
 ROOT = Path(__file__).resolve().parents[1]
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 LANGUAGES = ("ko", "en")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no name leads off this machine
-]
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 GLOSSARY = ("book/guide/glossary",)
@@ -78,13 +67,6 @@ KINDS = (
 RAW = (":::", "{ref}", "{doc}", "{cite", "{eq}", "```", "$$", "\\frac", ")=")
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module", autouse=True)
 def korean_font() -> None:
     listed = shutil.which("fc-list")
@@ -94,25 +76,14 @@ def korean_font() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.fail("no Chromium found: run `make test-deps`", pytrace=False)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
 def addresses(site: Path) -> Iterator[dict[str, str]]:
-    """Where the site is: on a server of this machine, and in its folder."""
-    handler = functools.partial(QuietHandler, directory=str(site))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield {"http": f"http://127.0.0.1:{server.server_address[1]}", "file": site.as_uri()}
-    server.shutdown()
+    with served(site) as addresses:
+        yield addresses
 
 
 @pytest.fixture
@@ -739,9 +710,7 @@ def test_no_text_of_a_drawing_leaves_it_or_touches_another(site, base, reader, l
         )
         assert found == [], f"{language}/{name}"
         drawings += window.page.locator("svg.book-schematic").count()
-    drafts = {m.id.split("/")[1] for m in registry.load(ROOT / "book" / "methods.yml").drafts()}
-    figures = {path.stem for path in (ROOT / "book/_static/figures").glob("*.svg")}
-    assert drawings >= len(figures - drafts)
+    assert drawings >= len(schematics_shown())
 
 
 def test_a_drawing_is_dark_in_the_dark(base, reader) -> None:

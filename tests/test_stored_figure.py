@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from sample_book import build_page
 from sphinx.testing.util import SphinxTestApp
 from test_directives import words
 
@@ -41,29 +42,14 @@ def build(root: Path, page: str, language: str = "en") -> SphinxTestApp:
         {"metadata": {}, "data": {"image/png": base64.b64encode(text.encode()).decode()}}
         for text in PICTURES
     ]
+    cells = [{"metadata": alt, "outputs": outputs}]
     files = {
         "book/methods.yml": METHODS,
-        "book/references.bib": "",
-        "conf.py": "",
         "index.md": page,
         "notebooks/memory_bank/new.md": "(memory_bank-new-nb-scores)=\n# Notebook\n",
-        "notebooks/memory_bank/new.ipynb": json.dumps(
-            {"cells": [{"metadata": alt, "outputs": outputs}]}
-        ),
+        "notebooks/memory_bank/new.ipynb": json.dumps({"cells": cells}),
     }
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
-    settings = {
-        "extensions": ["myst_parser", "directives"],
-        "language": language,
-        "myst_enable_extensions": ["dollarmath"],
-        "html_theme": "basic",
-        "exclude_patterns": ["_build", "**/*.ipynb"],
-    }
-    app = SphinxTestApp("html", srcdir=root, confoverrides=settings, freshenv=False)
-    app.build()
-    return app
+    return build_page(root, files, language)
 
 
 @pytest.mark.parametrize(

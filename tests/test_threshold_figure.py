@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from directives import threshold_figure
 from PIL import Image
-from sphinx.testing.util import SphinxTestApp
+from sample_book import build_page
 from test_directives import words
 from test_site_browser import browser  # noqa: F401
 
@@ -167,26 +167,13 @@ def build(root: Path, page: str = PAGE, language: str = "en", *, record: bool = 
     cell = {"metadata": {}, "outputs": [{"metadata": {"book": report}, "data": {}}]}
     files = {
         "book/methods.yml": METHODS,
-        "book/references.bib": "",
-        "conf.py": "",
         "index.md": page,
         "notebooks/memory_bank/new.md": "(memory_bank-new-nb-result)=\n# Notebook\n",
         "notebooks/memory_bank/old.md": "# Old\n",
         "notebooks/memory_bank/new.ipynb": json.dumps({"cells": [cell]}),
     }
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
-    settings = {
-        "extensions": ["myst_parser", "directives"],
-        "language": language,
-        "myst_enable_extensions": ["dollarmath"],
-        "html_theme": "basic",
-        "html_static_path": [str(Path(threshold_figure.__file__).parents[2] / "_static")],
-        "exclude_patterns": ["_build", "**/*.ipynb"],
-    }
-    app = SphinxTestApp("html", srcdir=root, confoverrides=settings, freshenv=False)
-    app.build()
+    static = Path(threshold_figure.__file__).parents[2] / "_static"
+    app = build_page(root, files, language, html_static_path=[str(static)])
     app.cleanup()
     assert app.warning.getvalue() == ""
     return (Path(app.outdir) / "index.html").read_text(encoding="utf-8")
