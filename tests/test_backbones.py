@@ -91,6 +91,25 @@ def test_gradients_reach_the_input_and_no_weight_learns(cat, lite0):
     assert not any(p.requires_grad for p in lite0.network.parameters())
 
 
+def test_a_trainable_network_is_the_same_function_and_learns(cat, lite0):
+    student = backbones.load(trainable=True)
+    assert student.network.training and not lite0.network.training
+    for tap, other in zip(student.features(cat), lite0.features(cat), strict=True):
+        torch.testing.assert_close(tap, other, rtol=1e-4, atol=1e-3)  # in evaluation mode
+    assert student.network.training  # and back in training mode
+    loss = sum(tap.square().mean() for tap in student.network(student.preprocess(cat)))
+    loss.backward()
+    assert all(p.grad is not None and p.grad.any() for p in student.network.parameters())
+
+
+def test_a_student_with_random_weights_is_fixed_by_its_seed(cat):
+    first, same, other = (
+        backbones.load("random:efficientnet_lite0", trainable=True, seed=s) for s in (1, 1, 2)
+    )
+    assert torch.equal(first.features(cat)[0], same.features(cat)[0])
+    assert not torch.equal(first.features(cat)[0], other.features(cat)[0])
+
+
 def test_random_weights_are_another_network_fixed_by_its_seed(cat):
     first, again = (backbones.load("random:efficientnet_lite0", seed=3) for _ in range(2))
     other = backbones.load("random:efficientnet_lite0", seed=4)
