@@ -3,7 +3,8 @@
 ============  ===========================  =====================================================
 dataset       categories                   what it is
 ============  ===========================  =====================================================
-``elpv``      ``mono``, ``poly``           electroluminescence images of solar cells; the default
+``elpv``      ``mono``, ``poly``,          electroluminescence images of solar cells; the default
+              ``logical``
 ``textile``   ``local``, ``global``        simulated woven textile
 ``textures``  ``brick``, ``grass``,        crops of photographs that come with scikit-image, with
               ``gravel``                   rendered defects
@@ -16,6 +17,7 @@ All files are read with Pillow. Only :func:`load` downloads, and only ``mvtec`` 
 ``root``. Every split is a fixed function of file names; only :func:`hold_out` takes a seed.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import io
@@ -103,7 +105,7 @@ class ImageSet:
 
 
 _CATEGORIES = {
-    "elpv": "mono poly",
+    "elpv": "mono poly logical",
     "textile": "local global",
     "textures": "brick grass gravel",
     "folder": "",
@@ -140,7 +142,9 @@ def load(
     :mod:`helpers.defects` drew a defect after resizing (exact masks). No cell is used twice.
     Quick: 240 train, 100 normal, 100 defective, 60 rendered. All: every defective cell (313 mono,
     402 poly) and every normal one (588, 920): a quarter normal test, a sixth rendered, the rest
-    train. The quick sets are parts of these.
+    train. The quick sets are parts of these. Category ``logical``: the 527 normal mono cells of
+    one layout, with three horizontal busbars; all its anomalies are rendered, of
+    ``defects.LOGICAL_KINDS``. Quick: 240 train, 100 normal, 90 anomalous. All: 265, 131, 131.
 
     ``textile``: train and normal test are the nominal images, the category names the defects; no
     masks. Quick: 240 train, 100 normal, 100 defective. All: 750, 250, 500.
@@ -584,6 +588,8 @@ def _with_kinds(entries: Sequence[Entry], kinds: Sequence[str]) -> list[Entry]:
 def _elpv(category: str, quick: bool) -> Split:
     from helpers.defects import KINDS
 
+    if category == "logical":
+        return _elpv_logical(quick)
     home = _package("elpv_dataset", "elpv-dataset")
     rows = [line.split() for line in (home / "labels.csv").read_text("utf-8").splitlines()]
     rows = [row for row in rows if row[2] == category]
@@ -595,6 +601,25 @@ def _elpv(category: str, quick: bool) -> Split:
     if quick:
         tested, bad, drawn, train = tested[:100], bad[:100], drawn[:60], train[:240]
     return train, [*tested, *bad, *_with_kinds(drawn, KINDS)]
+
+
+def _elpv_logical(quick: bool) -> Split:
+    """Cells of one layout: what is missing or stands twice can then be said of every one."""
+    from helpers.defects import LOGICAL_KINDS, three_busbars
+
+    def fits(entry: Entry) -> bool:
+        with Image.open(entry.file) as cell, contextlib.suppress(ValueError):
+            return bool(three_busbars(np.asarray(cell.convert("L")), least=0.2))
+        return False
+
+    train, test = _elpv("mono", quick=False)
+    good = [replace(e, type="good", kind=None) for e in [*test, *train] if e.type != "defective"]
+    good = [entry for entry in _shuffled(good) if fits(entry)]
+    quarter = len(good) // 4
+    tested, drawn, train = good[:quarter], good[quarter : 2 * quarter], good[2 * quarter :]
+    if quick:
+        tested, drawn, train = tested[:100], drawn[:90], train[:240]
+    return train, [*tested, *_with_kinds(drawn, LOGICAL_KINDS)]
 
 
 def _textile(category: str, quick: bool) -> Split:

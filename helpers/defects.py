@@ -12,7 +12,14 @@ kind                         what is drawn
 ``"finger_interruption"``    dark stripes beside each other, at right angles to the busbars of a
                              solar cell and between two of them, where the printed contact fingers
                              are broken and no current reaches the silicon
+``"missing_busbar"``         one of three busbars is gone
+``"doubled_busbar"``         one of three busbars stands a second time, where none belongs
+``"swapped_half"``           the left and the right half of a cell have changed places
 ===========================  ===================================================================
+
+The last three are *logical* anomalies: every part looks normal, what is where does not. They need a
+solar cell with three horizontal busbars, see `three_busbars`. (Single fingers are too fine for
+the resolution of our default data to be left out or doubled.)
 
 A defect scales the light that the surface gives (its noise and texture stay visible under it), and
 every length is a share of the image's shorter side. Where the object ends is not known here: on a
@@ -28,6 +35,9 @@ from scipy.signal import find_peaks
 from scipy.spatial import cKDTree
 
 KINDS = ("crack", "scratch", "stain", "finger_interruption")
+LOGICAL_KINDS = ("missing_busbar", "doubled_busbar", "swapped_half")
+BUSBARS = (0.175, 0.5, 0.825)
+"""Where the busbars of the layout lie that logical anomalies need, as shares of the height."""
 MIN_CONTRAST = 20.0
 """Least mean absolute difference of grey inside the mask, of 255 levels."""
 VERSION = 1
@@ -48,7 +58,7 @@ def render(
 
     Args:
         image: uint8 (H, W, 3), H and W at least 32; it is not changed.
-        kind: one of ``KINDS``.
+        kind: one of ``KINDS`` or ``LOGICAL_KINDS``.
         rng: source of place, size, direction and strength.
 
     Returns:
@@ -57,9 +67,15 @@ def render(
         ``MIN_CONTRAST`` levels or more on average, and by more where the surface is rough. The
         mask covers ``MIN_AREA`` to ``MAX_AREA`` of the image.
 
+        Of a logical kind contrast and area are what the cell gives, and the mask is the strip of
+        the busbar. Of a swapped half it is what stands where it does not belong, the edges of the
+        cell: a strip on either side of the middle and at both margins. Outside of them the cell
+        has changed, too, but looks as normal cells do.
+
     Raises:
         ValueError: for another shape, type or kind, or for an image on which no place was found
-            where the defect would be visible, such as a black one.
+            where the defect would be visible, such as a black one, or that lacks the busbars
+            of a logical kind.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape) < 3:
         raise ValueError(
@@ -67,9 +83,12 @@ def render(
         )
     if min(image.shape[:2]) < 32:
         raise ValueError(f"image must be 32 x 32 pixels or larger, found shape {image.shape}")
-    if kind not in _SHAPES:
-        raise ValueError(f"unknown kind of defect: {kind!r}; known: {', '.join(KINDS)}")
+    if kind not in _SHAPES and kind not in LOGICAL_KINDS:
+        names = ", ".join(KINDS + LOGICAL_KINDS)
+        raise ValueError(f"unknown kind of defect: {kind!r}; known: {names}")
     grey = image.mean(axis=2)
+    if kind in LOGICAL_KINDS:
+        return _rearrange(image, kind, three_busbars(grey), rng)
     texture = np.abs(grey - gaussian_filter(grey, 0.06 * min(grey.shape)))
     rough = 1.48 * np.median(texture)  # a robust standard deviation: what it must stand out from
     least = max(MIN_CONTRAST, 1.5 * rough)
@@ -87,6 +106,75 @@ def render(
         f"{grey.min():.0f} to {grey.max():.0f}, mean {grey.mean():.0f}, and a difference of "
         f"{least:.0f} levels is needed; use a brighter or less textured image"
     )
+
+
+def three_busbars(grey: np.ndarray, *, least: float = 0.03) -> tuple[int, int, int]:
+    """Find the busbars of a cell that has three of them at `BUSBARS`, horizontal.
+
+    Args:
+        grey: (H, W), values 0 to 255.
+        least: by how much a busbar must be darker than the rows above and below it, as a share of
+            the image's mean.
+
+    Returns:
+        The three rows, from the top.
+
+    Raises:
+        ValueError: if a busbar is missing, with how much darker the row is.
+    """
+    height, profile = len(grey), np.median(grey, axis=1)
+    reach, away = max(round(0.02 * height), 1), max(round(0.035 * height), 2)
+    rows = []
+    for share in BUSBARS:
+        low = round(share * height) - reach
+        near = profile[low : low + 2 * reach + 1]
+        row = low + round(np.flatnonzero(near == near.min()).mean())
+        dip = min(profile[row - away], profile[row + away]) - profile[row]
+        if dip < least * grey.mean():
+            raise ValueError(
+                f"a logical anomaly needs three horizontal busbars, at {BUSBARS} of the height; "
+                f"near row {row} the image is darker by {dip / max(grey.mean(), 1e-9):.0%} of its "
+                f"mean, and {least:.0%} are needed"
+            )
+        rows.append(row)
+    return rows[0], rows[1], rows[2]
+
+
+def _rearrange(
+    image: np.ndarray, kind: str, bars: tuple[int, int, int], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A cell with a logical anomaly, and its mask."""
+    height, width = image.shape[:2]
+    mask = np.zeros((height, width), dtype=bool)
+    if kind == "swapped_half":
+        from_edge = np.arange(width) % (width - width // 2)
+        mask[:, np.minimum(from_edge, width // 2 - 1 - from_edge) < 0.06 * width] = True
+        return np.roll(image, width // 2, axis=1), mask
+    half = max(round(0.03 * height), 2)
+    bar = int(rng.choice(bars))
+    if kind == "missing_busbar":
+        place = bar
+        # Brightness from above and below, grain from the strip beside it, inwards.
+        beside = bar + (2 * half + 3) * (1 if bar == bars[0] else -1)
+        grain = image[beside - half : beside + half + 1] / _across(image, beside, half)
+        strip = _across(image, bar, half) * grain.clip(0.9, 1.1)
+    else:
+        low, high = [(bars[0], bars[1]), (bars[1], bars[2])][rng.integers(2)]
+        place = round(low + rng.uniform(0.3, 0.7) * (high - low))
+        shade = image[bar - half : bar + half + 1] / _across(image, bar, half)
+        strip = image[place - half : place + half + 1] * np.minimum(shade, 1)
+    drawn = image.copy()
+    drawn[place - half : place + half + 1] = np.rint(strip).clip(0, 255)
+    mask[place - half : place + half + 1] = True
+    return drawn, mask
+
+
+def _across(image: np.ndarray, row: int, half: int) -> np.ndarray:
+    """What a strip (2 half + 1, W, 3) would be if it led evenly from above it to below it."""
+    above = image[row - half - 2 : row - half].mean(axis=0)
+    below = image[row + half + 1 : row + half + 3].mean(axis=0)
+    share = np.linspace(0, 1, 2 * half + 1)[:, None, None]
+    return np.maximum(above + share * (below - above), 1.0)
 
 
 def _blend(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from helpers import data, defects
+from helpers import data, defects, metrics
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +152,96 @@ def test_no_place_for_a_visible_defect_is_an_error_and_not_a_faint_defect():
     black = np.zeros((64, 64, 3), np.uint8)
     with pytest.raises(ValueError, match="no place for a visible finger_interruption"):
         defects.render(black, "finger_interruption", rng=np.random.default_rng(0))
+
+
+# --- logical anomalies ----------------------------------------------------------------------------
+
+
+def drawn_cell(rows=(45, 128, 211), *, side=256):
+    """A bright cell with a dark border and dark busbars at some rows."""
+    noise = np.random.default_rng(0).integers(-6, 7, (side, side))
+    grey_levels = 170 + noise
+    for row in rows:
+        grey_levels[row - 2 : row + 3] = 70
+    grey_levels[:, :8] = grey_levels[:, -8:] = 40
+    return np.repeat(grey_levels.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def rearranged(kind, seed=0, **cell):
+    image = drawn_cell(**cell)
+    drawn, mask = defects.render(image, kind, rng=np.random.default_rng(seed))
+    return image, drawn, mask
+
+
+@pytest.mark.parametrize("kind", ["missing_busbar", "doubled_busbar"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_busbar_more_or_less_changes_one_strip_alone(kind, seed):
+    image, drawn, mask = rearranged(kind, seed)
+    assert np.array_equal(drawn[~mask], image[~mask])
+    rows = np.flatnonzero(mask.any(axis=1))
+    assert mask[rows].all()
+    assert len(rows) == rows[-1] - rows[0] + 1 == 17  # 6 % of the height, the busbar's row among it
+    dark = (np.median(grey(drawn), axis=1) < 120).sum()
+    assert dark == {"missing_busbar": 10, "doubled_busbar": 20}[kind], "two or four busbars of 5"
+
+
+def test_where_a_busbar_was_the_cell_looks_like_its_surroundings():
+    for seed in range(4):
+        _, drawn, mask = rearranged("missing_busbar", seed)
+        inside, around = grey(drawn)[mask[:, 0], 8:-8], grey(drawn)[100:115, 8:-8]
+        assert abs(inside.mean() - around.mean()) < 2
+        assert 0.5 < inside.std() / around.std() < 1.5, "the grain is there, too"
+
+
+def test_a_doubled_busbar_stands_between_two_others():
+    places = set()
+    for seed in range(20):
+        _, _, mask = rearranged("doubled_busbar", seed)
+        middle = np.flatnonzero(mask.any(axis=1)).mean()
+        assert 45 + 17 < middle < 211 - 17
+        assert abs(middle - 128) > 17
+        places.add(middle > 128)
+    assert places == {True, False}
+
+
+def test_swapped_halves_keep_every_pixel_and_the_mask_marks_what_stands_wrong():
+    image, drawn, mask = rearranged("swapped_half")
+    assert np.array_equal(drawn[:, :128], image[:, 128:])
+    assert np.array_equal(drawn[:, 128:], image[:, :128])
+    columns = mask[0]
+    assert np.array_equal(mask, np.broadcast_to(columns, mask.shape))
+    assert columns[:15].all()
+    assert columns[113:143].all()
+    assert columns[-15:].all()
+    assert not columns[20:108].any()
+    assert not columns[150:236].any()
+
+
+@pytest.mark.parametrize("kind", defects.LOGICAL_KINDS)
+def test_a_cell_without_the_three_busbars_is_refused(kind):
+    for rows in ((), (45, 128), (60, 128, 196)):
+        with pytest.raises(ValueError, match=r"needs three horizontal busbars.* 3% are needed"):
+            rearranged(kind, rows=rows)
+
+
+def test_three_busbars_are_found_where_they_are():
+    assert defects.three_busbars(grey(drawn_cell())) == (45, 128, 211)
+    assert defects.three_busbars(grey(drawn_cell((47, 130, 209)))) == (47, 130, 209)
+
+
+def test_logical_anomalies_come_in_a_category_of_their_own():
+    train, test = data.load("elpv", "logical", image_size=64)
+    assert len(train) == 240
+    assert set(train.types) == {"good"}
+    kinds = ["good"] * 100 + list(defects.LOGICAL_KINDS) * 30
+    assert list(test.types) == kinds
+    assert test.has_mask.all()
+    assert np.array_equal(test.rendered, test.labels == 1)
+    assert metrics.images_to_rank(test).all(), "all count for the image metrics, too"
+    assert not set(train.paths) & set(test.paths)
+    assert len(set(test.paths)) == 190
+    whole, tested = data.load("elpv", "logical", image_size=64, subset="all")
+    assert (len(whole), len(tested)) == (265, 262)
+    assert set(train.paths) < set(whole.paths)
+    with pytest.raises(ValueError, match="did you mean 'logical'"):
+        data.load("elpv", "logic")

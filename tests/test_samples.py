@@ -24,8 +24,8 @@ def test_the_samples_come_from_the_data_that_they_name():
     assert before == after, "store it again; its first cell says how"
 
 
-def test_there_is_a_picture_of_every_data_set_that_comes_with_pip_beside_the_default():
+def test_there_is_a_picture_of_all_that_comes_with_pip_beside_the_default():
     found = stored_figures.figures(SAMPLES)
-    assert {figure.section for figure in found} == {"textile", "textures"}
+    assert {figure.section for figure in found} == {"textile", "textures", "logical"}
     assert all(set(figure.alt) == {"ko", "en"} for figure in found)
     assert sum(len(figure.data) for figure in found) < 120_000
