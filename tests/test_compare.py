@@ -79,7 +79,8 @@ class run:
     @staticmethod
     def report(value):
         piece = {"kind": "report", "dataset": f"{dataset}/x", "fingerprint": f"{dataset}{seed}"}
-        piece |= {"counts": {"train": 20}, "missing": {}, "random_weights": None}
+        piece |= {"counts": {"train": 20, "test": 12}, "missing": {}, "random_weights": None}
+        piece |= {"settings": {"image_size": 250}, "threads": 2}
         piece |= {"metrics": {"image_auroc": value}, "intervals": {"image_auroc": [0.8, 1.0]}}
         show("result", piece | {"baselines": {}, "seconds": 1.23, "peak_memory_mb": 99.5})
 
@@ -131,7 +132,8 @@ def test_a_row_is_the_report_of_a_run_that_ends_with_it(paths, output, capsys):
     assert [row["fingerprint"] for row in rows] == ["textile0", "textile0", "elpv3", "elpv3"]
     assert [row["metrics"]["image_auroc"] for row in rows] == [0.9, 0.9, 0.903, 0.903]
     assert {row["version"] for row in rows} == {compare.version_of(paths[0])}
-    assert rows[0]["seconds"] == 1.2 and rows[0]["counts"] == {"train": 20}
+    assert rows[0]["seconds"] == 1.2 and rows[0]["counts"] == {"train": 20, "test": 12}
+    assert rows[0]["megapixels_per_second"] == pytest.approx(2 / 1.23 / 2, rel=1e-3)
     assert len(output.read_text(encoding="utf-8").splitlines()) == 2 + len(rows)
     assert "family: 4 of 4 rows run" in capsys.readouterr().out
 

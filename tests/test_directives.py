@@ -131,6 +131,7 @@ COMPARED = {
     "metrics": {"image_auroc": 0.9573, "pixel_auroc": 0.98},
     "intervals": {"image_auroc": [0.94, 0.974]},
     "baselines": {"mean grey": 0.53},
+    "megapixels_per_second": 0.4567,
 }
 FEW = COMPARED | {
     "settings": {"dataset": "elpv", "category": "mono", "subset": 25},
@@ -526,6 +527,19 @@ def test_a_sweep_over_normal_images_is_a_curve_whose_numbers_stand_below_it(inde
     (described,) = re.findall(r'<svg class="book-curve"[^>]* aria-label="([^"]+)"', shown)
     assert "New: 0.800 with 20 images, 0.957 with 192." in described
     assert shown.count("<polyline") == 1 and shown.count("<circle") == 2
+
+
+def test_the_speed_is_shown_where_it_is_asked_for(tmp_path, index):
+    assert "Megapixels" not in words(part(index, "book-compare"))
+    root = lay_out(tmp_path)
+    page = root / "index.md"
+    asked = INDEX.replace("{compare} memory_bank\n", "{compare} memory_bank\n:speed:\n")
+    page.write_text(asked, encoding="utf-8")
+    app = build(root)
+    text = words((Path(app.outdir) / "index.html").read_text(encoding="utf-8"))
+    app.cleanup()
+    _, _, shown = text.partition("Megapixels a second on one core")
+    assert "Method elpv/mono textures/brick elpv/mono, subset all \n New 0.46 0.46 0.46" in shown
 
 
 def test_a_family_without_record_says_so(index):

@@ -28,4 +28,4 @@ def test_there_is_a_picture_of_all_that_comes_with_pip_beside_the_default():
     found = stored_figures.figures(SAMPLES)
     assert {figure.section for figure in found} == {"textile", "textures", "logical"}
     assert all(set(figure.alt) == {"ko", "en"} for figure in found)
-    assert sum(len(figure.data) for figure in found) < 120_000
+    assert sum(len(figure.data) for figure in found) < 160_000

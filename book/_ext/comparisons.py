@@ -10,6 +10,8 @@ number of normal images and other seeds are rows of ``results/compare/<family>.y
 ``dataset``, ``fingerprint``, ``counts``, ``metrics``, ``intervals``, ``missing``, ``baselines``,
 ``random_weights``, ``seconds``, ``peak_memory_mb``
     as in the notebook's report, see `records`
+``megapixels_per_second``
+    of all images, on one core, from the start of the run to its result
 """
 
 import json

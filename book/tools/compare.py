@@ -97,7 +97,17 @@ def row(method: str, settings: Settings, version: str, report: records.Piece) ->
         "baselines": {name: rounded(value) for name, value in report["baselines"].items()},
         "random_weights": random and random | {"image_auroc": rounded(random["image_auroc"])},
         "seconds": round(report["seconds"], 1),
+        "megapixels_per_second": rounded(speed(report)),
     }
+
+
+def speed(report: records.Piece) -> float | None:
+    """Megapixels of all images, a second and core, from the start of the run to its result."""
+    side, counts = report["settings"].get("image_size"), report["counts"]
+    if not side or not report["seconds"]:
+        return None
+    pixels = (counts["train"] + counts["test"]) * side**2
+    return float(pixels / 1e6 / report["seconds"] / report["threads"])
 
 
 def rounded(value: float | None) -> float | None:

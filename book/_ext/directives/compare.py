@@ -1,6 +1,7 @@
 """``{compare}``: the methods of a family on several data sets and with fewer normal images.
 
-With several families, their methods stand in one table, without the curves.
+With several families, their methods stand in one table, without the curves. With ``:speed:`` a last
+table says how many megapixels a second and core went through the notebook as far as its result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import comparisons
 import registry
 from comparisons import Row
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 
 from directives.base import BookDirective
@@ -28,6 +30,7 @@ class Compare(BookDirective):
 
     required_arguments = 1
     final_argument_whitespace = True
+    option_spec = {"speed": directives.flag}  # noqa: RUF012
 
     def run(self) -> list[nodes.Node]:
         """Draw a table a metric, a curve for each sweep, and say when they were measured."""
@@ -47,6 +50,8 @@ class Compare(BookDirective):
         plain = [row for row in rows if not _swept(row)]
         for metric in ("image_auroc", "pixel_auroc"):
             out += self.table_of(metric, [row for row in plain if metric in row["metrics"]])
+        if "speed" in self.options:
+            out += self.speed(plain)
         for sweep in _sweeps(rows) if len(families) == 1 else ():
             out += self.sweep(sweep)
         days = sorted({row["made"] for row in rows})
@@ -75,6 +80,23 @@ class Compare(BookDirective):
         title = self.say("interval of", self.say(metric)) if spans else self.say(metric)
         caption = paragraph(title, classes=["book-caption"])
         return [caption, *self.grid(list(columns), groups, metric)]
+
+    def speed(self, rows: Sequence[Row]) -> list[nodes.Node]:
+        """Megapixels a second, a column a data set, a row a method."""
+        columns = _columns(rows)
+        cells: list[list[Any]] = []
+        for method in self.methods.values():
+            mine = {
+                label: row
+                for label, group in columns.items()
+                for row in group
+                if row["method"] == method.id
+            }
+            if mine:
+                shown = [number(mine.get(c, {}).get("megapixels_per_second"), 2) for c in columns]
+                cells.append([[self.to_method(method)], *shown])
+        caption = paragraph(self.say("speed"), classes=["book-caption"])
+        return [caption, table([self.say("method"), *columns], cells)]
 
     def sweep(self, rows: Sequence[Row]) -> list[nodes.Node]:
         """The image AUROC by the number of normal images, as a curve and as numbers."""
