@@ -17,15 +17,13 @@ All files are read with Pillow. Only :func:`load` downloads, and only ``mvtec`` 
 ``root``. Every split is a fixed function of file names; only :func:`hold_out` takes a seed.
 """
 
-import contextlib
 import hashlib
-import importlib.util
 import io
 import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -33,9 +31,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from helpers import downloads, folders, workload
-from helpers.folders import Entry, Split, some
-from helpers.names import known
+from helpers import downloads, folders, packaged, workload
+from helpers.folders import Entry, some
+from helpers.names import digest, known
 
 SUBSETS = ("quick", "all")
 _FORMAT = 2  # part of every fingerprint; raise it when a split or a rule of reading changes
@@ -100,7 +98,7 @@ class ImageSet:
             elif isinstance(value, tuple):
                 parts[field.name] = tuple(value[i] for i in chosen)
         if not np.array_equal(chosen, every):
-            parts["fingerprint"] = _digest(self.fingerprint, *chosen.tolist())
+            parts["fingerprint"] = digest(self.fingerprint, *chosen.tolist())
         return replace(self, **parts)
 
 
@@ -222,7 +220,7 @@ def load(
             f'{dataset} comes with pip and takes no root=; for your own images: dataset="folder"'
         )
     else:
-        split = _PACKAGED[dataset](category, subset != "all")
+        split = packaged.DATASETS[dataset](category, subset != "all")
     train, test = split
     return _read(_first(train, subset), test, f"{dataset}/{category}", image_size)[0]
 
@@ -264,7 +262,7 @@ def hold_out(images: ImageSet, fraction: float, seed: int = 0) -> tuple[ImageSet
     if len(images) < 2:
         raise ValueError(f"two images at least are needed to split, found {len(images)}")
     salt = [seed] if seed else []
-    order = sorted(range(len(images)), key=lambda i: (_digest(*salt, images.paths[i]), i))
+    order = sorted(range(len(images)), key=lambda i: (digest(*salt, images.paths[i]), i))
     count = min(max(round(fraction * len(images)), 1), len(images) - 1)
     held = np.zeros(len(images), dtype=bool)
     held[order[:count]] = True
@@ -498,11 +496,11 @@ def _read(
                 note("the mask marks over half the image; 0 must be normal", entry)
             has_mask[i] |= marked.any()
         if entry.kind is not None:
-            rng = np.random.default_rng(int(_digest(entry.path, entry.kind), 16))
+            rng = np.random.default_rng(int(digest(entry.path, entry.kind), 16))
             images[i], masks[i] = defects.render(images[i], entry.kind, rng=rng)
             has_mask[i] = True
             parts += [entry.path, defects.VERSION]
-        digests.append(_digest(*parts))
+        digests.append(digest(*parts))
     if problems:
         lines = "".join(f"\n- {problem}" for problem in problems) if len(problems) > 1 else ""
         raise ValueError(f"{len(problems)} files cannot be used:{lines}" if lines else problems[0])
@@ -528,7 +526,7 @@ def _read(
             paths=tuple(e.path for e in entries[span]),
             name=name,
             license=LICENSES[name.split("/")[0]],
-            fingerprint=_digest(_FORMAT, size, *before, *sorted(digests[span])),
+            fingerprint=digest(_FORMAT, size, *before, *sorted(digests[span])),
         )
 
     first = part(slice(len(train)))
@@ -556,102 +554,3 @@ def _oddities(train: ImageSet, test: ImageSet) -> list[str]:
     noted = {"one colour everywhere": sorted(flat), "fewer than 16 levels of grey": few}
     noted |= {f"the same image {where}": pairs for where, pairs in same.items()}
     return [f"{what}: {some(names)}" for what, names in noted.items() if names]
-
-
-# --- what comes with pip ------------------------------------------------------------------------
-
-
-def _package(module: str, distribution: str) -> Path:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
-            f"{distribution} is not installed; run: python -m pip install {distribution}"
-        )
-    return Path(spec.origin).parent / "data"
-
-
-def _pngs(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix in folders.suffixes())
-
-
-def _shuffled(entries: Iterable[Entry]) -> list[Entry]:
-    """An order that looks random and is the same everywhere."""
-    return sorted(entries, key=lambda entry: (_digest(entry.path), entry.path))
-
-
-def _with_kinds(entries: Sequence[Entry], kinds: Sequence[str]) -> list[Entry]:
-    """Normal images and, in turn, the kind of defect to draw on each."""
-    drawn = [kinds[i % len(kinds)] for i in range(len(entries))]
-    return [replace(e, type=k, kind=k) for e, k in zip(entries, drawn, strict=True)]
-
-
-def _elpv(category: str, quick: bool) -> Split:
-    from helpers.defects import KINDS
-
-    if category == "logical":
-        return _elpv_logical(quick)
-    home = _package("elpv_dataset", "elpv-dataset")
-    rows = [line.split() for line in (home / "labels.csv").read_text("utf-8").splitlines()]
-    rows = [row for row in rows if row[2] == category]
-    good = _shuffled(Entry(home / p, p) for p, probability, _ in rows if float(probability) == 0)
-    bad = _shuffled(Entry(home / p, p, "defective") for p, prob, _ in rows if float(prob) == 1)
-    first = len(good) // 4
-    second = first + len(good) // 24 * len(KINDS)
-    tested, drawn, train = good[:first], good[first:second], good[second:]
-    if quick:
-        tested, bad, drawn, train = tested[:100], bad[:100], drawn[:60], train[:240]
-    return train, [*tested, *bad, *_with_kinds(drawn, KINDS)]
-
-
-def _elpv_logical(quick: bool) -> Split:
-    """Cells of one layout: what is missing or stands twice can then be said of every one."""
-    from helpers.defects import LOGICAL_KINDS, three_busbars
-
-    def fits(entry: Entry) -> bool:
-        with Image.open(entry.file) as cell, contextlib.suppress(ValueError):
-            return bool(three_busbars(np.asarray(cell.convert("L")), least=0.2))
-        return False
-
-    train, test = _elpv("mono", quick=False)
-    good = [replace(e, type="good", kind=None) for e in [*test, *train] if e.type != "defective"]
-    good = [entry for entry in _shuffled(good) if fits(entry)]
-    quarter = len(good) // 4
-    tested, drawn, train = good[:quarter], good[quarter : 2 * quarter], good[2 * quarter :]
-    if quick:
-        tested, drawn, train = tested[:100], drawn[:90], train[:240]
-    return train, [*tested, *_with_kinds(drawn, LOGICAL_KINDS)]
-
-
-def _textile(category: str, quick: bool) -> Split:
-    home = _package("conformal_clip_data", "conformal-clip-data") / "textile_images" / "simulated"
-    good = _shuffled(Entry(p, f"nominal/{p.name}") for p in _pngs(home / "nominal"))
-    bad = _shuffled(Entry(p, f"{category}/{p.name}", category) for p in _pngs(home / category))
-    tested, train = good[: len(good) // 4], good[len(good) // 4 :]
-    if quick:
-        tested, bad, train = tested[:100], bad[:100], train[:240]
-    return train, [*tested, *bad]
-
-
-def _textures(category: str, quick: bool) -> Split:
-    file = _package("skimage", "scikit-image") / f"{category}.png"
-
-    def crops(tops: range, step: int) -> list[Entry]:
-        places = [(top, left) for top in tops for left in range(0, 385, step)]
-        return [
-            Entry(file, f"{category}/{top:03d}_{left:03d}", box=(left, top, left + 128, top + 128))
-            for top, left in places
-        ]
-
-    train = crops(range(0, 193, 24), 24)  # rows 0 to 319 of 512
-    test = _shuffled(crops(range(320, 385, 16), 16))  # rows 320 to 511
-    return train, [*test[:60], *_with_kinds(test[60:120], ("crack", "scratch", "stain"))]
-
-
-_PACKAGED = {"elpv": _elpv, "textile": _textile, "textures": _textures}
-
-
-# --- small things -------------------------------------------------------------------------------
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:12]

@@ -1,6 +1,7 @@
-"""What somebody may have meant by a name that does not exist."""
+"""What somebody may have meant by a name that does not exist, and short names for data."""
 
 import difflib
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,3 +29,8 @@ def known(what: str, name: Any, names: Iterable[str]) -> None:
     if name not in names:
         hint = did_you_mean(name, names, cutoff=0.5)
         raise ValueError(f"unknown {what}: {name!r}; {hint}known: {', '.join(names) or 'none'}")
+
+
+def digest(*parts: Any) -> str:
+    """Return 12 hex digits that depend on every part, as text, and on their order."""
+    return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:12]

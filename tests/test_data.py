@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import data, defects
+from helpers import data, defects, packaged
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_no_cell_is_in_two_places(elpv):
 
 def test_rendered_and_normal_cells_go_through_the_same_resampling(elpv):
     _, test = elpv
-    home = data._package("elpv_dataset", "elpv-dataset")
+    home = packaged.home_of("elpv_dataset", "elpv-dataset")
     for i in (0, int(np.flatnonzero(test.rendered)[0])):
         plain = data._resize(data.read_image(home / test.paths[i]), 256)
         outside = ~test.masks[i]
@@ -97,10 +97,10 @@ def test_rendered_and_normal_cells_go_through_the_same_resampling(elpv):
 def test_the_subset_all_uses_every_sure_cell_and_contains_the_quick_one(
     category, normal, defective
 ):
-    train, test = data._elpv(category, quick=False)
+    train, test = packaged.elpv(category, quick=False)
     assert len(train) + len(test) == normal + defective
     assert [e.type for e in test].count("defective") == defective
-    quick_train, quick_test = data._elpv(category, quick=True)
+    quick_train, quick_test = packaged.elpv(category, quick=True)
     assert set(quick_train) <= set(train)
     assert set(quick_test) <= set(test)
 
@@ -396,7 +396,7 @@ def test_unknown_names_are_refused_with_the_nearest_known():
 
 
 def test_a_missing_package_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr(data.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(packaged.importlib.util, "find_spec", lambda _: None)
     refused(ModuleNotFoundError, "python -m pip install elpv-dataset")
 
 
