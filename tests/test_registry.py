@@ -234,6 +234,7 @@ def test_what_a_notebook_measures_and_its_licence_have_korean_names(method):
     names = [row["name"] for row in records.rows(pieces)]
     names += [piece["title"] for piece in pieces if piece["kind"] == "table"]
     report = records.report(pieces)
+    assert report is not None, f"nothing is stored: run `make notebooks NB={method.id}`"
     names += [remark for remark in report["license"].split("; ") if "(" in remark]
     korean = [words.call(name, "ko", method.measures) for name in names]
     # Names of methods, layers and metrics stay in Latin letters, for the most part in capitals.
