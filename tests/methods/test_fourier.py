@@ -44,7 +44,11 @@ def test_the_checks_pass_on_the_notebook_as_it_is(method, seed):
         ("check_peaks", "(peaks + half) % spectrum.shape - half", "peaks"),
         ("check_tops", "size=15", "size=13"),
         ("check_tops", "excess - np.median(excess)", "excess"),
-        ("check_tops", "deviation = 1.4826 * np.median(np.abs(excess))", "deviation = excess.std()"),
+        (
+            "check_tops",
+            "deviation = 1.4826 * np.median(np.abs(excess))",
+            "deviation = excess.std()",
+        ),
         ("check_tops", "maximum_filter(spectrum, size=3", "maximum_filter(spectrum, size=5"),
         ("check_residuals", "keep *= 1 - np.outer(*parts)", "keep *= np.outer(*parts)"),
         ("check_residuals", "(2 * width**2)", "(2 * width)"),
