@@ -166,6 +166,16 @@ def neighbours(grey, period):
     return np.abs(grey - np.roll(grey, period, axis=0))
 
 
+def whole_periods(grey, period):
+    """The template from whole periods alone."""
+    rows = grey[: len(grey) // period * period].reshape(-1, period, grey.shape[1])
+    return np.abs(grey - np.median(rows, axis=0)[np.arange(len(grey)) % period])
+
+
+def lower(rows, axis, keepdims):
+    return np.sort(rows, axis=axis)[[(len(rows) - 1) // 2]]
+
+
 def folded_by_gather(grey, period):
     grey, y = np.asarray(grey, float), np.arange(len(grey))
     template = np.array([np.median(grey[y % period == m], axis=0) for m in range(period)])
@@ -185,6 +195,8 @@ WRONG = [
     ("folded_residual", neighbours, "a perfect pattern"),
     ("folded_residual", folded(axis=1), "a perfect pattern"),
     ("folded_residual", lambda grey, period: folded_by_gather(grey, 3), "a period of one row"),
+    ("folded_residual", whole_periods, "rows 0, 2, 4 and 1, 3"),
+    ("folded_residual", folded(lower), "rows 0, 2, 4 and 1, 3"),
     (
         "folded_residual",
         lambda grey, period: folded_by_gather(grey[: len(grey) // period * period], period),

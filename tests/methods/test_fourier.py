@@ -21,8 +21,11 @@ def method():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_checks_pass_on_the_notebook_as_it_is(method, seed):
     method.check_fidelity(seed)
+    method.check_grey()
     method.check_peaks(seed)
+    method.check_tops(seed)
     method.check_residuals()
+    method.check_maps()
     method.check_scores()
 
 
@@ -32,18 +35,27 @@ def test_the_checks_pass_on_the_notebook_as_it_is(method, seed):
         ("check_fidelity", "np.exp(-2j * np.pi * turns)", "np.exp(2j * np.pi * turns)"),
         ("check_fidelity", "u * y / height + v * x / width", "u * y / width + v * x / height"),
         ("check_fidelity", "0.5 - 0.5 * np.cos", "0.54 - 0.46 * np.cos"),  # Hamming
-        ("check_fidelity", "1) - 1", "1)"),
+        ("check_grey", "1) - 1", "1)"),
+        ("check_grey", "np.maximum(grey.mean(axis=(1, 2), keepdims=True), 1)", "grey.mean()"),
         ("check_peaks", "np.log(np.abs(fft2(f * window)) + 1e-3)", "np.abs(fft2(f * window))"),
         ("check_peaks", "fft2(f * window)", "fft2(f)"),
         ("check_peaks", "np.argsort(-spectrum", "np.argsort(spectrum"),
         ("check_peaks", "top & (excess", "(excess"),
         ("check_peaks", "(peaks + half) % spectrum.shape - half", "peaks"),
+        ("check_tops", "size=15", "size=13"),
+        ("check_tops", "excess - np.median(excess)", "excess"),
+        (
+            "check_tops",
+            "deviation = 1.4826 * np.median(np.abs(excess))",
+            "deviation = excess.std()",
+        ),
+        ("check_tops", "maximum_filter(spectrum, size=3", "maximum_filter(spectrum, size=5"),
         ("check_residuals", "keep *= 1 - np.outer(*parts)", "keep *= np.outer(*parts)"),
         ("check_residuals", "(2 * width**2)", "(2 * width)"),
         ("check_residuals", "(np.arange(n) - place + n // 2) % n - n // 2", "np.arange(n) - place"),
         ("check_residuals", "ifft2(fft2(f) * keep)", "ifft2(fft2(f) * (1 - keep))"),
-        ("check_residuals", "residuals(grey, keep) ** 2", "np.abs(residuals(grey, keep))"),
-        ("check_residuals", "np.sqrt(np.maximum(energy, 0)) / tau", "np.sqrt(energy.clip(0))"),
+        ("check_maps", "residuals(grey, keep) ** 2", "np.abs(residuals(grey, keep))"),
+        ("check_maps", "np.sqrt(np.maximum(energy, 0)) / tau", "np.sqrt(energy.clip(0))"),
         ("check_scores", "np.sqrt(np.mean(maps**2, axis=(1, 2)))", "np.mean(maps, axis=(1, 2))"),
     ],
 )
@@ -86,6 +98,19 @@ EQUIVALENT_DEFINITIONS = {
     "circle": "of an experiment; tested above",
     "bytes_needed": "an estimate; tested above",
     "fitted_maps": "calls anomaly_maps with the notebook's images",
+    "find_peaks": {
+        "peaks = np.argwhere(top & (excess {> → >=} least * deviation))": "no excess is the bound",
+        "peaks = peaks[np.argsort(-spectrum[tuple(peaks.T)]{, kind='stable' → })]": (
+            "the order of equal peaks alone"
+        ),
+    },
+    "anomaly_maps": {
+        "energy = gaussian_filter(residuals(grey, keep) ** 2, ({0 → -1}, sigma, sigma))": (
+            "SciPy smooths along no axis whose width is not above 0"
+        ),
+        "return np.sqrt({np.maximum(energy, 0) → energy}) / tau": "below 0 by rounding only",
+        "return np.sqrt(np.maximum(energy, {0 → -1})) / tau": "below 0 by rounding only",
+    },
 }
 
 # --- the exercises ------------------------------------------------------------------------------
@@ -132,8 +157,9 @@ WRONG = [
     ("wave_period", lambda u, v, h, w: w / np.hypot(u, v), "8 waves in 256 rows"),
     ("removed_share", share(1), "K = 1/2"),
     ("removed_share", share(centre=False), "brightness"),
-    ("removed_share", share(removed=False, guard=True), "4 of 4 + 1"),
+    ("removed_share", share(removed=False, guard=True), "strong is 4 parts of 5"),
     ("removed_share", share(guard=False), "an even image"),
+    ("removed_share", lambda f, keep: 0.0 if np.var(f) < 1e-4 else share()(f, keep), "one pixel"),
 ]
 EQUIVALENT = {
     "removed_share": {

@@ -239,8 +239,9 @@ WRONG = [
     (
         "fast_counts",
         lambda q, o, n: counts_by_loop(q, o, n) if n < 16 else rolled(q, o, n, kind=np.uint8),
-        "20 levels do not fit",
+        "20 levels, uint8",
     ),
+    ("fast_counts", lambda q, o, n: counts_by_loop(q, o, int(q.max()) + 1), "6 levels"),
     ("stripe_contrast", lambda w, h, d: [d / w], "expected shape ()"),
     ("stripe_contrast", lambda w, h, d: h**2, "less than a stripe apart"),
     ("stripe_contrast", lambda w, h, d: h, "one stripe apart"),

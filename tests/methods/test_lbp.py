@@ -183,6 +183,12 @@ def without_the_code_itself(codes):
     return np.reshape(least, codes.shape)
 
 
+def mirrored_too(codes):
+    mirrored = [int(f"{c:08b}"[::-1], 2) for c in codes.ravel()]
+    mirrored = np.reshape(mirrored, codes.shape).astype(int)
+    return np.minimum(smallest_by_words(codes), smallest_by_words(mirrored))
+
+
 def in_uint8(table, low, high):
     return bool((np.diff(table[low : high + 1]) > 0).all())
 
@@ -206,6 +212,8 @@ WRONG = [
     ("smallest_rotation", lambda codes: codes, "four codes by hand"),
     ("smallest_rotation", lambda codes: smallest_by_words(codes).ravel(), "expected shape (2, 2)"),
     ("smallest_rotation", lambda codes: codes.astype(int) << 1, "above 255"),
+    ("smallest_rotation", mirrored_too, "turned, not mirrored"),
+    ("smallest_rotation", lambda codes: smallest_by_words(codes) / 1, "expected whole values"),
     ("keeps_codes", lambda t, low, high: np.diff(t) > 0, "expected shape ()"),
     ("keeps_codes", in_uint8, "a negative"),
     ("keeps_codes", keeps(lambda t, low, high: np.diff(t) >= 0), "two levels become one"),
@@ -213,6 +221,13 @@ WRONG = [
     ("keeps_codes", keeps(lambda t, low, high: np.diff(t[low:high]) > 0), "206 is included"),
     ("keeps_codes", keeps(lambda t, low, high: np.diff(np.unique(t)) > 0), "two levels become one"),
     ("keeps_codes", keeps(lambda t, low, high: t[high] > t[low]), "two levels become one"),
+    ("keeps_codes", keeps(lambda t, low, high: np.diff(t[low + 1 : high + 1]) > 0), "90 passes 91"),
+    (
+        "keeps_codes",
+        lambda t, low, high: bool(np.all(np.diff(t[low : high + 1].astype(np.int8)) > 0)),
+        "0 follows 255",
+    ),
+    ("keeps_codes", keeps(lambda t, low, high: np.diff(t[low : high + 1]) == 1), "an uneven curve"),
 ]
 EQUIVALENT = {
     "smallest_rotation": {"for _ in range({7 → 8}):": "eight moves lead back to the code"},
