@@ -19,7 +19,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from importlib.resources import files
 from pathlib import Path
@@ -61,6 +61,7 @@ class Run:
         why: what is printed instead of a band.
         device: where to compute.
         started: `time.perf_counter` at the start.
+        titles: name of each number in a table so far to the table's title.
     """
 
     method: str
@@ -70,6 +71,7 @@ class Run:
     why: str
     device: torch.device
     started: float
+    titles: dict[str, str] = field(default_factory=dict)
 
     def plan(self, *, memory: float, seconds: float, images: int, advice: str) -> None:
         """Say what the work on the reader's own images needs, or refuse what cannot fit.
@@ -95,10 +97,16 @@ class Run:
                 more or less is the smallest difference that another machine can make.
 
         Raises:
-            ValueError: for a number that is not finite or an array of another shape or type.
+            ValueError: for a number that is not finite, an array of another shape or type, or a
+                name that another table has: their bands would be one.
         """
         lines, rows = [title], []
         for name, value in values.items():
+            if (other := self.titles.setdefault(name, title)) != title:
+                raise ValueError(
+                    f"{name!r} stands in the table {other!r} already, and a name is the key of one "
+                    "band; name what is measured: 'pixel AUROC, no window'"
+                )
             of = None
             if np.ndim(value):
                 chosen = np.asarray(value)

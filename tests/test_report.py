@@ -168,7 +168,7 @@ def test_what_is_no_number_is_refused_and_a_missing_one_is_named(pieces):
     run.table("Missing", {"image_auroc": None})
     assert pieces[0][0].endswith("not available with this test set")
     with pytest.raises(ValueError, match="image_auroc is nan"):
-        run.table("Nothing", {"image_auroc": float("nan")})
+        run.table("Missing", {"image_auroc": float("nan")})
     with pytest.raises(
         ValueError, match=r"share: a share needs booleans of shape \(N,\), found float64 of shape"
     ):
@@ -357,6 +357,14 @@ def test_a_table_that_cannot_be_written_says_why_and_the_run_goes_on(
     assert "no table of scores: " in printed
     assert "cannot be written (" in printed
     assert "wrote" not in printed
+
+
+def test_a_name_stands_in_one_table_because_it_is_the_key_of_one_band():
+    run = start()
+    run.table("Image AUROC", {"no window": 0.5})
+    run.table("Image AUROC", {"no window": 0.6})  # the cell is run again
+    with pytest.raises(ValueError, match=r"'no window' stands in the table 'Image AUROC' already"):
+        run.table("Pixel AUROC", {"window": 0.7, "no window": 0.5})
 
 
 def test_scores_of_the_books_own_data_are_not_written(four, tmp_path, monkeypatch):
