@@ -1,7 +1,8 @@
 """``{compare}``: the methods of a family on several data sets and with fewer normal images.
 
 With several families, their methods stand in one table, without the curves. With ``:speed:`` a last
-table says how many megapixels a second and core went through the notebook as far as its result.
+table says how many megapixels a second and core went through the notebook as far as its result, on
+the first data set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ class Compare(BookDirective):
         plain = [row for row in rows if not _swept(row)]
         for metric in ("image_auroc", "pixel_auroc"):
             out += self.table_of(metric, [row for row in plain if metric in row["metrics"]])
-        if "speed" in self.options:
+        if "speed" in self.options and plain:
             out += self.speed(plain)
         for sweep in _sweeps(rows) if len(families) == 1 else ():
             out += self.sweep(sweep)
@@ -82,21 +83,16 @@ class Compare(BookDirective):
         return [caption, *self.grid(list(columns), groups, metric)]
 
     def speed(self, rows: Sequence[Row]) -> list[nodes.Node]:
-        """Megapixels a second, a column a data set, a row a method."""
-        columns = _columns(rows)
-        cells: list[list[Any]] = []
-        for method in self.methods.values():
-            mine = {
-                label: row
-                for label, group in columns.items()
-                for row in group
-                if row["method"] == method.id
-            }
-            if mine:
-                shown = [number(mine.get(c, {}).get("megapixels_per_second"), 2) for c in columns]
-                cells.append([[self.to_method(method)], *shown])
+        """Megapixels a second on the first data set, a row a method."""
+        label, group = next(iter(_columns(rows).items()))
+        speeds = {row["method"]: row.get("megapixels_per_second") for row in group}
+        cells: list[list[Any]] = [
+            [[self.to_method(method)], number(speeds[method.id], 2)]
+            for method in self.methods.values()
+            if method.id in speeds
+        ]
         caption = paragraph(self.say("speed"), classes=["book-caption"])
-        return [caption, table([self.say("method"), *columns], cells)]
+        return [caption, table([self.say("method"), label], cells)]
 
     def sweep(self, rows: Sequence[Row]) -> list[nodes.Node]:
         """The image AUROC by the number of normal images, as a curve and as numbers."""
