@@ -179,12 +179,16 @@ def width_by_windows(profile, rise, largest):
     return 0
 
 
-def width(*, first=1, step=2, more=0, none=0, strict=0, hat=True, place=np.argmin):
+def last_darkest(row):
+    return row.size - 1 - np.argmin(row[0, ::-1])
+
+
+def width(*, none=0, strict=0, filling=MODULE.closing, place=np.argmin):
     def answer(profile, rise, largest):
         row = np.asarray(profile, np.uint8)[None]
         at = int(place(row))
-        for size in range(first, largest + 1 + more, step):
-            filled = MODULE.closing(row, np.ones((1, size), bool)) if hat else row
+        for size in range(1, largest + 1, 2):
+            filled = filling(row, np.ones((1, size), bool))
             if int(filled[0, at]) - int(row[0, at]) >= rise + strict:
                 return size
         return none
@@ -223,11 +227,28 @@ WRONG = [
     ("filling_width", lambda p, r, n: width()(p, r, n) - 1, "a groove 4 pixels wide"),
     ("filling_width", lambda p, r, n: width()(p, 20, n), "exactly `rise`"),
     ("filling_width", lambda p, r, n: width()(p, min(r, 20), n), "a valley with slopes"),
+    ("filling_width", width(filling=MODULE.dilate), "darkest at the groove's side"),
+    ("filling_width", width(place=last_darkest), "two grooves, equally dark"),
+    (
+        "filling_width",
+        width(filling=lambda row, b: np.full_like(row, MODULE.closing(row, b).min())),
+        "two grooves, equally dark",
+    ),
     ("signed_hat", lambda g, s: MODULE.black_hat(g, s) - MODULE.top_hat(g, s), "above 128"),
     ("signed_hat", hats(lambda dark, bright: bright - dark), "the negative of the picture"),
     ("signed_hat", hats(lambda dark, bright: dark + bright), "the negative of the picture"),
     ("signed_hat", hats(lambda dark, bright: (dark - bright) / 255), "whole"),
     ("signed_hat", hats(lambda dark, bright: np.maximum(dark - bright, 0)), "negative"),
+    (
+        "signed_hat",
+        hats(lambda dark, bright: dark.astype(np.int8) - bright.astype(np.int8)),
+        "hook and spot",
+    ),
+    (
+        "signed_hat",
+        lambda g, s: MODULE.black_hat(g, s).astype(int) - MODULE.top_hat(g, s[::-1, ::-1]),
+        "hook and spot",
+    ),
     ("spots", lambda g, s: MODULE.black_hat(g, s[0]), "lines must stay"),
     (
         "spots",
@@ -235,7 +256,15 @@ WRONG = [
         "lines must stay",
     ),
     ("spots", lambda g, s: np.min([MODULE.closing(g, b) for b in s], axis=0), "one shape"),
-    ("spots", lambda g, s: MODULE.black_hat(g, s[0]) * (MODULE.black_hat(g, s[-1]) > 99), "spots"),
+    ("spots", lambda g, s: np.min([MODULE.dilate(g, b) for b in s], axis=0) - g, "one shape"),
+    ("spots", lambda g, s: spots_by_hats(g, [s[0], s[-1]]), "three shapes"),
+    (
+        "spots",
+        lambda g, s: (
+            np.max([MODULE.black_hat(g, b) for b in s], axis=0) * (spots_by_hats(g, s) > 0)
+        ),
+        "three shapes",
+    ),
     ("spots", lambda g, s: spots_by_hats(g, s)[1:], "expected shape"),
 ]
 EQUIVALENT = {

@@ -152,7 +152,7 @@ def radius_by_fit(answers, sigmas):
     return 2**0.5 * np.exp(-b / (2 * a))
 
 
-def radius(*, factor=2**0.5, sign=1, half=2, ends=True, signed=False, linear=False):
+def radius(*, factor=2**0.5, sign=1, half=2, ends=True, signed=False, linear=False, ratio=None):
     """The folded solution with one mistake."""
 
     def answer(answers, sigmas):
@@ -165,7 +165,7 @@ def radius(*, factor=2**0.5, sign=1, half=2, ends=True, signed=False, linear=Fal
             shift = 0.5
         if linear:
             return factor * (sigmas[k] + shift * (sigmas[1] - sigmas[0]))
-        return factor * sigmas[k] * (sigmas[1] / sigmas[0]) ** shift
+        return factor * sigmas[k] * (ratio or sigmas[1] / sigmas[0]) ** shift
 
     return answer
 
@@ -176,6 +176,7 @@ WRONG = [
     ("step_heights", lambda grey: np.abs(grey[:, 1:] - grey[:, :-1]), "a step that gets darker"),
     ("step_heights", lambda grey: np.diff(grey.astype(int), axis=1), "below 0"),
     ("step_heights", lambda grey: np.abs(np.diff(grey.astype(int), axis=0)), "expected shape"),
+    ("step_heights", lambda grey: np.abs(np.diff(grey.view(np.int8))), "steps that get brighter"),
     (
         "step_heights",
         lambda grey: np.abs(grey[:, 1:].astype(int) - grey[:, :-1]) / 2,
@@ -188,6 +189,7 @@ WRONG = [
     ("blob_radius", radius(half=1), "uneven neighbours"),
     ("blob_radius", radius(linear=True), "uneven neighbours"),
     ("blob_radius", radius(signed=True), "dark and bright are alike"),
+    ("blob_radius", radius(ratio=2), "another ratio"),
     ("blob_radius", lambda answers, sigmas: sigmas * 2**0.5, "expected shape"),
 ]
 EQUIVALENT = {}

@@ -210,7 +210,17 @@ def prune_by_loop(skeleton, times, *, keep=1, at_once=True, lone=False):
     return on[1:-1, 1:-1]
 
 
-def straighten_by_cases(skeleton, *, cases="NE ES SW WN", opposite=True, at_once=False):
+def prune_around(skeleton, times):
+    """As if the image went on at its other side."""
+    on = np.array(skeleton, bool)
+    for _ in range(times):
+        on = on & (ndimage.convolve(on.astype(int), np.ones((3, 3), int), mode="wrap") != 2)
+    return on
+
+
+def straighten_by_cases(
+    skeleton, *, cases="NE ES SW WN", opposite=True, at_once=False, corner=False
+):
     on = np.pad(np.array(skeleton, bool), 1)
     source = on.copy() if at_once else on
     place = {"N": (-1, 0), "E": (0, 1), "S": (1, 0), "W": (0, -1)}
@@ -218,9 +228,17 @@ def straighten_by_cases(skeleton, *, cases="NE ES SW WN", opposite=True, at_once
         for one, two in cases.split():
             (a, b), (c, d) = place[one], place[two]
             far = source[y - a, x - b] or source[y - c, x - d] or source[y - a - c, x - b - d]
-            if source[y + a, x + b] and source[y + c, x + d] and not (opposite and far):
+            far = (opposite and far) or (corner and on[y + a + c, x + b + d])
+            if source[y + a, x + b] and source[y + c, x + d] and not far:
                 on[y, x] = False
     return on[1:-1, 1:-1]
+
+
+def straighten_until_stable(skeleton):
+    before, after = skeleton, straighten_by_cases(skeleton)
+    while not np.array_equal(before, after):
+        before, after = after, straighten_by_cases(after)
+    return after
 
 
 NAMES = ("count_ring", "prune", "straighten")
@@ -236,16 +254,19 @@ WRONG = [
     ("count_ring", lambda r: (2 * ring_by_text(r)[0], sum(r)), "two pieces"),
     ("count_ring", lambda r: (ring_by_text(r)[0], 8 - sum(r)), "no neighbour"),
     ("prune", lambda s, n: prune_by_loop(s, 1), "no times"),
-    ("prune", lambda s, n: prune_by_loop(s, n, lone=True), "once; the lone pixel stays"),
-    ("prune", lambda s, n: prune_by_loop(s, n, at_once=False), "once; the lone pixel stays"),
+    ("prune", lambda s, n: prune_by_loop(s, n, lone=True), "once; lone pixels stay"),
+    ("prune", lambda s, n: prune_by_loop(s, n, at_once=False), "once; lone pixels stay"),
     ("prune", lambda s, n: prune_by_loop(s, min(n, 1)), "twice"),
     ("prune", lambda s, n: prune_by_loop(s, n).astype(float), "bool"),
+    ("prune", lambda s, n: prune_around(s, n), "once; lone pixels stay"),
     ("straighten", lambda s: straighten_by_cases(s, opposite=False), "opposite"),
     ("straighten", lambda s: straighten_by_cases(s, at_once=True), "falling stairs"),
     ("straighten", lambda s: straighten_by_cases(s, cases="ES SW WN"), "above and right"),
     ("straighten", lambda s: straighten_by_cases(s, cases="NE ES SW"), "above and left"),
     ("straighten", lambda s: straighten_by_cases(s, cases="NE SW WN"), "rising stairs"),
     ("straighten", lambda s: straighten_by_cases(s).astype(int), "bool"),
+    ("straighten", lambda s: straighten_by_cases(s, corner=True), "a knot"),
+    ("straighten", straighten_until_stable, "a knot"),
 ]
 EQUIVALENT = {
     "count_ring": {
