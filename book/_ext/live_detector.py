@@ -39,7 +39,7 @@ POLICY = "; ".join(
     )
 )
 WITHOUT_SCRIPT = {
-    "ko": "검출기를 쓰려면 자바스크립트를 켜세요.",
+    "ko": "탐지기를 쓰려면 자바스크립트를 켜세요.",
     "en": "The detector needs JavaScript.",
 }
 

@@ -6,10 +6,10 @@ live.allWords = {
   ko: {
     samples: "샘플 이미지로 해 보기",
     own: "내 이미지로 하기",
-    size: (detector, samples) => `누르면 검출기(${detector} MB)를 내려받습니다. 샘플 이미지는 ${samples} MB가 더 듭니다. 모두 이 페이지와 같은 곳에서 받으며, 내 이미지는 어디로도 보내지 않습니다.`,
-    loading: "검출기를 내려받는 중…",
+    size: (detector, samples) => `누르면 탐지기(${detector} MB)를 내려받습니다. 샘플 이미지는 ${samples} MB가 더 듭니다. 모두 이 페이지와 같은 곳에서 받으며, 내 이미지는 어디로도 보내지 않습니다.`,
+    loading: "탐지기를 내려받는 중…",
     ready: "준비되었습니다.",
-    failed: (why) => `검출기를 시작하지 못했습니다(${why}). 2022년 이후에 나온 Chrome, Edge, Firefox나 2023년 이후의 Safari가 필요합니다.`,
+    failed: (why) => `탐지기를 시작하지 못했습니다(${why}). 2022년 이후에 나온 Chrome, Edge, Firefox나 2023년 이후의 Safari가 필요합니다.`,
     good: "1. 정상 이미지",
     goodHint: "정상 이미지를 10–40장 넣으세요. 끌어다 놓아도 되고, 파일에서 고르거나 복사해 붙여 넣어도 됩니다.",
     test: "3. 검사할 이미지",
