@@ -378,7 +378,12 @@ WRONG = [
     ("mended", lambda m, n: map_with()(m[:1], n), "maps of 2 and 3"),
     ("mended", lambda m, n: map_with()(m, n - 1), "expected shape (5, 5)"),
 ]
-EQUIVALENT = {}
+EQUIVALENT = {
+    "shapes_of": {
+        "counts = [{int(np.log2(coarsest // stride)) → np.log2(coarsest // stride)} "
+        "for _, stride in taps]": "strides are powers of two, so the logarithm is whole",
+    },
+}
 EQUIVALENT_DEFINITIONS = {}
 
 
