@@ -13,7 +13,7 @@ from scipy.interpolate import RegularGridInterpolator
 from helpers import backbones
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks/student_teacher/reverse_distillation.ipynb"
-CHECKS = ("shapes", "bottleneck", "losses", "order", "fidelity", "batches", "training")
+CHECKS = ("shapes", "bottleneck", "stages", "losses", "order", "fidelity", "batches", "training")
 TRAINING = {"rate": 0.01, "iterations": 5, "batch_size": 4}
 BUILD = (3, 4), (4, 8), 6, 5
 
@@ -62,6 +62,10 @@ def test_the_checks_pass_on_the_notebook_as_it_is(rd, seed):
         ("    x, outputs = phi, []", "    x, outputs = torch.ones_like(phi), []", "phi alone"),
         ("        x = stage(x, size)\n", "        x = stage(x.detach() * 0.5, size)\n", "alone"),
         ("return outputs[::-1]", "return outputs", "decoder|shape"),
+        ("padding, bias=False)", "padding)", "batch norm has the bias"),
+        ("channels, stride = fused, 2 * stride", "channels, stride = fused, 3 * stride", "three"),
+        ("c_out, scale, scale, bias=False", "c_out, 2, 2, bias=False", "scale"),
+        ("nn.Conv2d(c_out, c_out, 3, padding=1)", "nn.Conv2d(c_out, c_out, 3, padding=2)", "grid"),
         ("torch.manual_seed(seed)", "torch.manual_seed(0)", "the seed decides nothing"),
         ("F.cosine_similarity(e, d, dim=1)", "F.cosine_similarity(e, d, dim=2)", "M|broadcast"),
         ("[1 - F.cosine_similarity", "[1 + F.cosine_similarity", "M"),
@@ -384,7 +388,45 @@ EQUIVALENT = {
         "for _, stride in taps]": "strides are powers of two, so the logarithm is whole",
     },
 }
-EQUIVALENT_DEFINITIONS = {}
+EQUIVALENT_DEFINITIONS = {
+    "conv_norm": {"padding = kernel // {2 → 3}": "kernels are 1 or 3"},
+    "Student": {
+        "with torch.random.fork_rng({devices=[] → }):": "also protects the draws of a GPU",
+    },
+    "cosine_maps": {
+        "return [1 - F.cosine_similarity(e, {d, dim=1 → d}) for e, d in pairs]": "the default",
+    },
+    "batches": {
+        "rounds = -(-wanted {// → *} count)": "more rounds than are used",
+        "rounds = -{(-wanted // count) → -wanted}": "more rounds than are used",
+    },
+    "train_student": "tested above",
+    "mean_loss": "tested above",
+    "bytes_needed": "tested above",
+    "seconds_needed": "tested above",
+    "mean_inside": "tested above",
+    "darker": "tested above",
+    "new_student": "calls Student with the notebook's settings",
+    "new_trained": "tested above",
+    "maps_of": "calls anomaly_maps with the notebook's settings",
+    "pixel_auroc": "calls metrics.pixel_auroc for the notebook's masks",
+    "level_maps": {
+        "for rows in torch.arange(len(taps[{0 → 1}])).split(32):": "as many images at each tap",
+        "for rows in torch.arange(len(taps[{0 → -1}])).split(32):": "as many images at each tap",
+        "for rows in torch.arange(len(taps[0])).split({32 → 33}):": "a batch's size",
+        "for rows in torch.arange(len(taps[0])).split({32 → 31}):": "a batch's size",
+    },
+    "enlarged": {
+        "return F.interpolate(level[:, None], (size, size), **options)[:, {0 → -1}]": (
+            "there is one channel"
+        ),
+    },
+    "anomaly_maps": {
+        "return ndimage.gaussian_filter(total.numpy(), ({0 → -1}, sigma, sigma))": (
+            "neither smooths across images"
+        ),
+    },
+}
 
 
 class TestExercises(ExerciseTests):
