@@ -421,8 +421,23 @@ WRONG = [
         "a right gradient",
     ),
 ]
-EQUIVALENT: dict = {}
-EQUIVALENT_DEFINITIONS: dict = {
+EQUIVALENT_DEFINITIONS = {
+    "Cloner": {
+        "self.strides = {tuple(strides) → strides}": "the same numbers",
+        "with torch.random.fork_rng({devices=[] → }):": "also protects the draws of a GPU",
+    },
+    "gradients": {
+        "for part in torch.arange(len(images)).split({2 → 3}):": "a batch's size",
+        "for part in torch.arange(len(images)).split({2 → 1}):": "a batch's size",
+    },
+    "anomaly_maps": {
+        "return gaussian_filter(slopes, ({0 → -1}, sigma, sigma))": "SciPy skips both",
+    },
+    "differences": {
+        "for part in torch.arange(len(images)).split({16 → 17}):": "a batch's size",
+        "for part in torch.arange(len(images)).split({16 → 15}):": "a batch's size",
+        "maps.append(large[:, {0 → -1}].cpu())": "there is one channel",
+    },
     "new_cloner": "tested above",
     "count": "tested above, with the cloner",
     "batches": "tested above",
