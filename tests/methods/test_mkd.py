@@ -175,25 +175,25 @@ def test_every_image_has_its_own_gradient_whatever_lies_beside_it(mkd, lite0):
 def test_the_source_never_changes_and_the_cloner_does(mkd, lite0):
     images, cloner = pictures(8), new_cloner(mkd, lite0)
     state = {k: v.clone() for k, v in lite0.network.state_dict().items()}
-    before, first = mkd.checksum(lite0.network), mkd.checksum(cloner)
+    before, first = mkd.weight_sum(lite0.network), mkd.weight_sum(cloner)
     taps = lite0.features(images)
     losses = mkd.train_cloner(lite0, cloner, images, taps, [1.0, 1.0], (0.5, 1.0), **TRAINING)
     mkd.gradients(lite0, cloner, images[:2], [1.0, 1.0], ((0.5, 1.0), 1))
-    assert len(losses) == 6 and mkd.checksum(cloner) != first
+    assert len(losses) == 6 and mkd.weight_sum(cloner) != first
     assert not lite0.network.training and not cloner.training
     assert not any(p.requires_grad for p in lite0.network.parameters())
     now = lite0.network.state_dict()
     assert all(torch.equal(now[k], v) for k, v in state.items())
-    assert mkd.checksum(lite0.network) == before
+    assert mkd.weight_sum(lite0.network) == before
 
 
-def test_the_checksum_sees_every_weight_and_buffer(mkd):
+def test_the_sum_sees_every_weight_and_buffer(mkd):
     module = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
-    seen = mkd.checksum(module)
+    seen = mkd.weight_sum(module)
     for part in module.state_dict().values():
         part.view(-1)[0] += 2
-        assert mkd.checksum(module) != seen
-        seen = mkd.checksum(module)
+        assert mkd.weight_sum(module) != seen
+        seen = mkd.weight_sum(module)
 
 
 @pytest.mark.parametrize("weights", [(0.5, 1.0), (1.0, 0.5), (1.0, 0.0), (0.0, 1.0)])
@@ -444,7 +444,7 @@ EQUIVALENT_DEFINITIONS = {
     "train_cloner": "tested above",
     "bytes_needed": "tested above",
     "seconds_needed": "tested above",
-    "checksum": "tested above",
+    "weight_sum": "tested above",
     "terms": "tested above",
     "pixel_auroc": "calls metrics.pixel_auroc for the notebook's masks",
 }
