@@ -331,6 +331,7 @@ OTHERS = {
 }
 
 
+@np.errstate(invalid="ignore")
 def cosine(teacher, student, axis=1):
     a, b = (np.sqrt((x**2).sum(axis=axis)) for x in (teacher, student))
     return (teacher * student).sum(axis=axis) / (a * b)
@@ -411,12 +412,28 @@ WRONG = [
     ("normalised_axes", lambda f, x: unit_lengths(f, x, counts=(1,)), "along (1,)"),
     ("normalised_axes", lambda f, x: 1, "expected a tuple of 1 results, got int"),
     ("normalised_axes", lambda f, x: axes_by_ratio(lambda y: np.abs(f(y)), np.abs(x)), "sign"),
-    ("normalised_axes", lambda f, x: axes_by_ratio(f, x)[::-1], "along (2, 3)"),
+    ("normalised_axes", lambda f, x: axes_by_ratio(f, x)[::-1], "are swapped"),
     ("normalised_axes", lambda f, x: axes_by_ratio(f, x)[:1], "along (2, 3)"),
+    (
+        "normalised_axes",
+        lambda f, x: tuple(k for k in range(4) if k not in axes_by_ratio(f, x)),
+        "along (1,): expected a tuple of 1 results, got 3",
+    ),
+    ("normalised_axes", lambda f, x: tuple(k + 1 for k in axes_by_ratio(f, x)), "got 2"),
     ("normalised_axes", lambda f, x: axes_by_ratio(f, x) or (1,), "highest value"),
     ("normalised_axes", lambda f, x: axes_by_ratio(f, x)[:3], "along (0, 1, 2, 3)"),
 ]
-EQUIVALENT = {}
+EQUIVALENT = {
+    "who_clears": {
+        "flat = levels.reshape(len(levels), -{1 → 2})": (
+            "NumPy takes any negative length as unknown"
+        ),
+    },
+    "normalised_axes": {
+        "for count in range({1 → 0}, 5):": "no axes at all are the empty tuple as well",
+        "for count in range(1, {5 → 6}):": "there are no five of four axes",
+    },
+}
 EQUIVALENT_DEFINITIONS = {
     "train_student": "tested above",
     "bytes_needed": "tested above",
