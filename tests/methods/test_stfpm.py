@@ -276,6 +276,15 @@ def test_darker_cells_are_the_same_cells_with_smaller_values(stfpm):
     assert dark.dtype == np.uint8 and dark.ravel().tolist() == [0, 5, 127]
 
 
+def test_a_blurred_image_keeps_its_mean_and_loses_its_contrast(stfpm):
+    images = np.zeros((2, 9, 9, 3), np.uint8)
+    images[0, 4, 4] = 200, 100, 0
+    soft = stfpm.blurred(images, 1.0)
+    assert soft.dtype == np.uint8 and not soft[1].any() and not soft[..., 2].any()
+    assert soft[0, 4, 4, 0] == pytest.approx(200 / (2 * np.pi), abs=2)  # the peak of a Gaussian
+    assert soft[0, ..., 0].sum() == pytest.approx(200, abs=20)
+
+
 def test_each_level_the_sum_and_the_product_are_scored_by_their_maximum(stfpm):
     stfpm.teacher = SimpleNamespace(strides=(4, 8))
     maps = torch.tensor([[[[1.0, 4.0]], [[2.0, 0.0]]], [[[5.0, 3.0]], [[6.0, 7.0]]]])
@@ -443,6 +452,7 @@ EQUIVALENT_DEFINITIONS = {
     "coloured": "tested above",
     "darker": "tested above",
     "of_all_ways": "tested above",
+    "blurred": "tested above",
     "pixel_auroc": "calls metrics.pixel_auroc for the notebook's masks",
 }
 
