@@ -270,19 +270,19 @@ def test_ranks_and_colours_are_those_of_the_whole_set(stfpm):
     assert stfpm.coloured(np.ones((2, 3, 3)), [0]).shape == (1, 3, 3, 3)
 
 
-def test_darker_cells_are_the_same_cells_with_smaller_values(stfpm):
-    images = np.array([0, 11, 255], np.uint8).reshape(1, 1, 3, 1)
-    dark = stfpm.darker(images, 0.5)
-    assert dark.dtype == np.uint8 and dark.ravel().tolist() == [0, 5, 127]
-
-
-def test_a_blurred_image_keeps_its_mean_and_loses_its_contrast(stfpm):
-    images = np.zeros((2, 9, 9, 3), np.uint8)
-    images[0, 4, 4] = 200, 100, 0
-    soft = stfpm.blurred(images, 1.0)
-    assert soft.dtype == np.uint8 and not soft[1].any() and not soft[..., 2].any()
-    assert soft[0, 4, 4, 0] == pytest.approx(200 / (2 * np.pi), abs=2)  # the peak of a Gaussian
-    assert soft[0, ..., 0].sum() == pytest.approx(200, abs=20)
+def test_a_shade_takes_half_of_the_light_at_its_centre_and_none_far_away(stfpm):
+    images = np.full((3, 64, 64, 3), 200, np.uint8)
+    shady = stfpm.shaded(images, 4.0, 0)
+    assert shady.dtype == np.uint8 and shady.shape == images.shape
+    darkest = shady.reshape(3, -1, 3).min(axis=1)
+    assert np.abs(darkest - 100.0).max() <= 3  # half the light, next to the centre
+    assert (shady == 200).mean() > 0.8  # a soft shade of sigma 4 ends within 16 pixels
+    places = [np.argwhere(one[..., 0] == one.min())[0].tolist() for one in shady]
+    assert len({tuple(place) for place in places}) == 3, "each at a place of its own"
+    assert np.array_equal(shady, stfpm.shaded(images, 4.0, 0))
+    assert not np.array_equal(shady, stfpm.shaded(images, 4.0, 1))
+    wide = stfpm.shaded(images, 8.0, 0)
+    assert (wide < 200).sum() > 2 * (shady < 200).sum()
 
 
 def test_each_level_the_sum_and_the_product_are_scored_by_their_maximum(stfpm):
@@ -450,9 +450,8 @@ EQUIVALENT_DEFINITIONS = {
     "new_student": "tested above",
     "ranks": "tested above",
     "coloured": "tested above",
-    "darker": "tested above",
+    "shaded": "tested above",
     "of_all_ways": "tested above",
-    "blurred": "tested above",
     "pixel_auroc": "calls metrics.pixel_auroc for the notebook's masks",
 }
 
