@@ -20,7 +20,7 @@ def printed(notebook: nbformat.NotebookNode) -> list[str]:
 def test_the_samples_come_from_the_data_that_they_name():
     stored = nbformat.read(SAMPLES, as_version=4)
     before = printed(stored)
-    after = printed(NotebookClient(stored, timeout=60).execute())
+    after = printed(NotebookClient(stored, timeout=240).execute())
     assert before == after, "store it again; its first cell says how"
 
 
