@@ -361,10 +361,14 @@ def test_bench_measures_on_one_thread_and_prints_mean_and_sum(tmp_path, capsys, 
     assert f"1 notebooks: mean {entry['seconds']:.1f} s, all together" in said
     assert "family/method" in said
     assert 0 < entry["seconds"] < 60 and entry["threads"] == 1
+    assert entry["seconds"] == pytest.approx(0.3 * entry["processor_seconds"], abs=0.06)
     assert entry["peak_memory_mb"] is None or 10 < entry["peak_memory_mb"] < 3000
 
 
-COST = {"seconds": 60.0, "peak_memory_mb": 3072, "file_kb": 400, "figure_kb": 60}
+COST = {"seconds": 60.0, "processor_seconds": 90.0, "peak_memory_mb": 3072} | {
+    "file_kb": 400,
+    "figure_kb": 60,
+}
 
 
 def test_what_is_over_budget_is_named(monkeypatch):
