@@ -4,6 +4,7 @@ A family without a record is nothing wrong; one with a record has all rows of it
 the notebooks' present code. Of all rows of all records the cheapest is run again.
 """
 
+import json
 from pathlib import Path
 
 import compare
@@ -118,6 +119,23 @@ def output(tmp_path) -> Path:
 
 def plan(*settings: dict) -> list[tuple[str, dict]]:
     return [(method, each) for each in settings for method in (ONE, TWO)]
+
+
+def test_the_medians_are_of_the_images_whose_label_is_known():
+    maps = {"labels": "00011", "scores": "0.1 0.5 0.2 0.7 0.9"}
+    medians = compare.median_scores({"maps": maps})
+    assert medians == pytest.approx({"normal": 0.2, "anomalous": 0.8})
+    assert compare.median_scores({"maps": maps | {"labels": "00000"}}) is None
+    assert compare.median_scores({}) is None
+
+
+def test_the_name_of_a_column_is_no_parameter(tmp_path):
+    file = tmp_path / "compare.yml"
+    row = {"dataset": "elpv", "iterations": 70, "column": "10 s", "methods": [ONE]}
+    file.write_text(json.dumps({"family": [row, {"dataset": "elpv"}]}), encoding="utf-8")
+    settings = {"dataset": "elpv", "iterations": 70}
+    assert comparisons.plan(file, "family", [ONE, TWO])[0] == (ONE, settings)
+    assert comparisons.columns(file, "family") == {comparisons.key(ONE, settings): "10 s"}
 
 
 def forbidden(*_, **__):

@@ -529,6 +529,42 @@ def test_a_sweep_over_normal_images_is_a_curve_whose_numbers_stand_below_it(inde
     assert shown.count("<polyline") == 1 and shown.count("<circle") == 2
 
 
+def test_a_sweep_over_another_parameter_is_a_curve_of_the_contrast(tmp_path):
+    root = lay_out(tmp_path)
+    sweep = [
+        COMPARED
+        | {
+            "settings": {"dataset": "elpv", "category": "mono", "thin": thin},
+            "median_scores": {"normal": normal, "anomalous": 0.6},
+            "metrics": {"image_auroc": 0.7},
+            "intervals": {},
+        }
+        for thin, normal in ((64, 0.5), (4, 0.3), (16, 0.4))
+    ]
+    store_comparison(root, [COMPARED | {"median_scores": None}, *sweep])
+    app = build(root)
+    shown = part((Path(app.outdir) / "index.html").read_text(encoding="utf-8"), "book-compare")
+    app.cleanup()
+    text = words(shown)
+    assert "New: contrast by thin, elpv/mono" in text
+    assert "thin 4 16 64 \n median score, normal 0.300 0.400 0.500" in text
+    assert "\n contrast 2.00 1.50 1.20" in text
+    assert "thin 16" not in text, "a swept value is no column of the tables above"
+    assert shown.count("<circle") == 3
+
+
+def test_rows_of_one_name_share_a_column(tmp_path):
+    root = lay_out(tmp_path)
+    settings = {"dataset": "elpv", "category": "mono", "iterations": 70}
+    store_comparison(root, [COMPARED, COMPARED | {"settings": settings}])
+    plan = {"memory_bank": [settings | {"column": "10 s", "methods": ["memory_bank/new"]}]}
+    (root / "book" / "compare.yml").write_text(json.dumps(plan), encoding="utf-8")
+    app = build(root)
+    text = words((Path(app.outdir) / "index.html").read_text(encoding="utf-8"))
+    app.cleanup()
+    assert "Method elpv/mono 10 s \n New" in text
+
+
 def test_the_speed_is_shown_where_it_is_asked_for(tmp_path, index):
     assert "Megapixels" not in words(part(index, "book-compare"))
     root = lay_out(tmp_path)

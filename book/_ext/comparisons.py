@@ -12,6 +12,8 @@ number of normal images and other seeds are rows of ``results/compare/<family>.y
     as in the notebook's report, see `records`
 ``megapixels_per_second``
     of all images, on one core, from the start of the run to its result
+``median_scores``
+    of the ``normal`` and of the ``anomalous`` test images, where the report holds their scores
 """
 
 import json
@@ -50,7 +52,7 @@ def plan(path: str | Path, family: str, methods: Iterable[str]) -> list[tuple[st
         place = f"{path.name}, {family}, row {number}"
         if not isinstance(given, dict) or not given:
             raise ComparisonError(f"{place}: must map parameters to values, found {given!r}")
-        settings = {name: value for name, value in given.items() if name != "methods"}
+        settings = _settings(given)
         chosen = given.get("methods", methods)
         if unknown := set(chosen) - set(methods):
             raise ComparisonError(
@@ -63,6 +65,20 @@ def plan(path: str | Path, family: str, methods: Iterable[str]) -> list[tuple[st
                     raise ComparisonError(f"{place}: {method} has these settings twice")
                 found[key(method, settings)] = method, settings
     return list(found.values())
+
+
+def columns(path: str | Path, family: str) -> dict[str, str]:
+    """The names that rows of a plan have on pages, by `key`; most rows have none.
+
+    Where methods need other parameters each for one purpose, say equal seconds, a common name puts
+    them into one column.
+    """
+    return {
+        key(method, _settings(given)): given["column"]
+        for given in _mapping(Path(path)).get(family, [])
+        if "column" in given
+        for method in given["methods"]
+    }
 
 
 def families(path: str | Path) -> list[str]:
@@ -88,6 +104,11 @@ def record(path: str | Path) -> list[Row]:
 def key(method: str, settings: Mapping[str, Any]) -> str:
     """What tells rows apart."""
     return f"{method} {json.dumps(settings, sort_keys=True)}"
+
+
+def _settings(given: Mapping[str, Any]) -> Settings:
+    """The parameters of a row of the plan, without what is said about it."""
+    return {name: value for name, value in given.items() if name not in ("methods", "column")}
 
 
 def _mapping(path: Path) -> dict[str, Any]:

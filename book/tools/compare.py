@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "_ext"))
 import comparisons
@@ -98,6 +99,7 @@ def row(method: str, settings: Settings, version: str, report: records.Piece) ->
         "random_weights": random and random | {"image_auroc": rounded(random["image_auroc"])},
         "seconds": round(report["seconds"], 1),
         "megapixels_per_second": rounded(speed(report)),
+        "median_scores": median_scores(report),
     }
 
 
@@ -108,6 +110,17 @@ def speed(report: records.Piece) -> float | None:
         return None
     pixels = (counts["train"] + counts["test"]) * side**2
     return float(pixels / 1e6 / report["seconds"] / report["threads"])
+
+
+def median_scores(report: records.Piece) -> dict[str, float] | None:
+    """Median score of the normal and of the anomalous images; None where either is missing."""
+    maps = report.get("maps", {"labels": "", "scores": ""})
+    scores = [float(score) for score in maps["scores"].split()]
+    found = {
+        kind: [s for s, known in zip(scores, maps["labels"], strict=True) if known == label]
+        for kind, label in (("normal", "0"), ("anomalous", "1"))
+    }
+    return {k: median(v) for k, v in found.items()} if all(found.values()) else None
 
 
 def rounded(value: float | None) -> float | None:

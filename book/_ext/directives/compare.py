@@ -1,5 +1,8 @@
 """``{compare}``: the methods of a family on several data sets and with fewer normal images.
 
+Where a method ran with several values of another parameter, a curve shows its contrast: the median
+score of the anomalous test images over that of the normal ones.
+
 With several families, their methods stand in one table, without the curves. With ``:speed:`` a last
 table says how many megapixels a second and core went through the notebook as far as its result, on
 the first data set.
@@ -23,6 +26,7 @@ from directives.drawing import html, measured, number, paragraph, table
 
 #: What a column's name does not repeat: the data set's own name says it.
 NAMED = ("dataset", "category")
+KINDS = ("normal", "anomalous")
 Lines = dict[str, list[tuple[int, float]]]
 
 
@@ -40,6 +44,7 @@ class Compare(BookDirective):
             known = self.load()
             methods = [method for family in families for method in known.of_family(family)]
             rows = [row for family in families for row in self.rows(family)]
+            self.names = {k: v for family in families for k, v in self.columns(family).items()}
         except (registry.RegistryError, comparisons.ComparisonError) as error:
             raise self.error(f"{self.name}: {error}") from error
         self.methods = {method.id: method for method in methods if method.written}
@@ -48,13 +53,16 @@ class Compare(BookDirective):
         if not rows:
             out += paragraph(self.say("no comparison"), classes=["book-note"])
             return [out]
-        plain = [row for row in rows if not _swept(row)]
+        swept = [_swept(row, rows) for row in rows]
+        plain = [row for row, name in zip(rows, swept, strict=True) if name is None]
         for metric in ("image_auroc", "pixel_auroc"):
             out += self.table_of(metric, [row for row in plain if metric in row["metrics"]])
         if "speed" in self.options and plain:
             out += self.speed(plain)
         for sweep in _sweeps(rows) if len(families) == 1 else ():
             out += self.sweep(sweep)
+        for name in dict.fromkeys(name for name in swept if name not in (None, "subset")):
+            out += self.contrast(name, [row for row in rows if _swept(row, rows) == name])
         days = sorted({row["made"] for row in rows})
         word = "made on" if len(days) == 1 else "made between"
         out += paragraph(self.say(word, days[0], days[-1]), classes=["book-note"])
@@ -71,11 +79,50 @@ class Compare(BookDirective):
         self.env.note_dependency(str(path))
         return comparisons.record(path)
 
+    def columns(self, family: str) -> dict[str, str]:
+        """What a family's plan calls its rows."""
+        path = (Path(self.env.srcdir) / self.config.book_registry).parent / "compare.yml"
+        self.env.note_dependency(str(path))
+        return comparisons.columns(path, family) if path.is_file() else {}
+
+    def contrast(self, name: str, rows: Sequence[Row]) -> list[nodes.Node]:
+        """How far the scores of anomalous images lie above the others', by a parameter."""
+        shown: list[nodes.Node] = []
+        for method in self.methods.values():
+            mine = sorted(
+                (row for row in rows if row["method"] == method.id and row.get("median_scores")),
+                key=lambda row: row["settings"][name],
+            )
+            if len(mine) < 3:
+                continue
+            values = [row["settings"][name] for row in mine]
+            medians = {kind: [row["median_scores"][kind] for row in mine] for kind in KINDS}
+            ratios = [b / a for a, b in zip(*medians.values(), strict=True)]
+            cells = [
+                [self.say(f"median {kind}"), *(number(value) for value in medians[kind])]
+                for kind in KINDS
+            ]
+            cells.append([self.say("contrast"), *(number(ratio, 2) for ratio in ratios)])
+            cells += [
+                [self.say(metric), *(_value(row, metric) for row in mine)]
+                for metric in ("image_auroc", "pixel_auroc")
+            ]
+            label = _label({**mine[0], "settings": _others(mine[0], name)})
+            title = self.say("contrast by", method.title(self.language), name, label)
+            said = "; ".join(f"{v}: {number(r, 2)}" for v, r in zip(values, ratios, strict=True))
+            lines = {self.say("contrast"): list(zip(values, ratios, strict=True))}
+            shown += [
+                paragraph(title, classes=["book-caption"]),
+                html(curve(lines, f"{title}. {said}", name)),
+                table([name, *map(str, values)], cells),
+            ]
+        return shown
+
     def table_of(self, metric: str, rows: Sequence[Row]) -> list[nodes.Node]:
         """One metric: a column a data set, a row a method, below them the trivial baselines."""
         if not rows:
             return []
-        columns = _columns(rows)
+        columns = _columns(rows, self.names)
         groups = list(columns.values())
         spans = any(metric in row["intervals"] for row in rows)
         title = self.say("interval of", self.say(metric)) if spans else self.say(metric)
@@ -84,7 +131,7 @@ class Compare(BookDirective):
 
     def speed(self, rows: Sequence[Row]) -> list[nodes.Node]:
         """Megapixels a second on the first data set, a row a method."""
-        label, group = next(iter(_columns(rows).items()))
+        label, group = next(iter(_columns(rows, self.names).items()))
         speeds = {row["method"]: row.get("megapixels_per_second") for row in group}
         cells: list[list[Any]] = [
             [[self.to_method(method)], number(speeds[method.id], 2)]
@@ -137,13 +184,24 @@ class Compare(BookDirective):
         return [table(head, cells, row_classes=kinds)]
 
 
-def _swept(row: Row) -> bool:
-    return isinstance(row["settings"].get("subset"), int)
+def _swept(row: Row, rows: Sequence[Row]) -> str | None:
+    """The setting of which the row is one value in a sweep."""
+    if isinstance(row["settings"].get("subset"), int):
+        return "subset"
+    for name, value in row["settings"].items():
+        values = {
+            other["settings"].get(name)
+            for other in rows
+            if other["method"] == row["method"] and _others(other, name) == _others(row, name)
+        } - {None}
+        if isinstance(value, int | float) and name != "seed" and len(values) > 2:
+            return name
+    return None
 
 
-def _others(row: Row) -> dict[str, Any]:
-    """The settings but for how many images to train with."""
-    return {name: value for name, value in row["settings"].items() if name != "subset"}
+def _others(row: Row, swept: str = "subset") -> dict[str, Any]:
+    """The settings but for the one that is swept."""
+    return {name: value for name, value in row["settings"].items() if name != swept}
 
 
 def _sweeps(rows: Sequence[Row]) -> list[list[Row]]:
@@ -158,7 +216,7 @@ def _sweeps(rows: Sequence[Row]) -> list[list[Row]]:
     ]
     swept = []
     for row in scored:
-        if _swept(row) and _others(row) not in swept:
+        if isinstance(row["settings"].get("subset"), int) and _others(row) not in swept:
             swept.append(_others(row))
     return [[row for row in scored if _others(row) == settings] for settings in swept]
 
@@ -168,16 +226,17 @@ def _label(row: Row) -> str:
     more = [
         f"{name} {value}"
         for name, value in row["settings"].items()
-        if name not in NAMED and not (name == "subset" and _swept(row))
+        if name not in NAMED and not (name == "subset" and isinstance(value, int))
     ]
     return ", ".join([row["dataset"], *more])
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows with the same settings and the same data; other data is another column."""
+def _columns(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, list[Row]]:
+    """Rows with the same settings or name, and the same data; other data is another column."""
     found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        found.setdefault((_label(row), row["fingerprint"]), []).append(row)
+        label = names.get(comparisons.key(row["method"], row["settings"]), _label(row))
+        found.setdefault((label, row["fingerprint"]), []).append(row)
     labels = [label for label, _ in found]
     return {
         label if labels.count(label) == 1 else f"{label} ({mark})": group
@@ -207,7 +266,8 @@ def curve(lines: Lines, description: str, unit: str) -> str:
     """Lines over the number of images, on a logarithmic axis, each named at its end.
 
     Args:
-        lines: (images, AUROC) by name, by growing numbers of images, two points at least.
+        lines: (images, AUROC) by name, by growing numbers of images, two points at least; or
+            another positive parameter and a value near 1.
         description: for those who do not see it.
         unit: below the axis.
 

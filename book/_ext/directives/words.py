@@ -174,6 +174,15 @@ WORDS = {
         "{0}: {2} with {1} images, {4} with {3}",
     ),
     "images": ("{}장", "{} images"),
+    "contrast": ("대비", "contrast"),
+    "contrast by": (
+        "{0}: {1}에 따른 대비, {2}. "
+        "대비는 결함 이미지 점수의 중앙값을 정상 이미지 점수의 중앙값으로 나눈 값입니다.",
+        "{0}: contrast by {1}, {2}. The contrast is the median score of the defective images over "
+        "that of the normal ones.",
+    ),
+    "median normal": ("점수의 중앙값, 정상", "median score, normal"),
+    "median anomalous": ("점수의 중앙값, 결함", "median score, defective"),
     "normal images": ("정상 이미지(장)", "normal images to fit"),
     "made on": (
         "{}에, 그날의 노트북 코드로 잰 값입니다.",
