@@ -17,6 +17,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from small import without_kernel, write_small
 from stored import NotebookError, method_id
 
+from helpers import data
+
 ROOT = stored.ROOT
 FAMILIES = comparisons.families(compare.plan_file())
 RECORDED = [family for family in FAMILIES if compare.record_file(family).is_file()]
@@ -127,6 +129,17 @@ def test_the_medians_are_of_the_images_whose_label_is_known():
     assert medians == pytest.approx({"normal": 0.2, "anomalous": 0.8})
     assert compare.median_scores({"maps": maps | {"labels": "00000"}}) is None
     assert compare.median_scores({}) is None
+
+
+def test_the_auroc_of_each_kind_is_that_of_its_images_among_the_normal_ones():
+    settings = {"dataset": "elpv", "category": "logical", "root": None, "image_size": 128}
+    _, test = data.load("elpv", "logical", image_size=128)
+    scores = [{"good": 0.5, "missing_busbar": 0.4}.get(kind, 0.9) for kind in test.types]
+    maps = {"scores": " ".join(map(str, scores)), "labels": "".join(map(str, test.labels))}
+    report = {"settings": settings | {"subset": "quick", "seed": 0}, "maps": maps}
+    expected = {"doubled_busbar": 1.0, "missing_busbar": 0.0, "swapped_half": 1.0}
+    assert compare.auroc_by_kind(report) == expected
+    assert compare.auroc_by_kind({"settings": settings}) is None
 
 
 def test_the_name_of_a_column_is_no_parameter(tmp_path):

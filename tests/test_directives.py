@@ -553,6 +553,16 @@ def test_a_sweep_over_another_parameter_is_a_curve_of_the_contrast(tmp_path):
     assert shown.count("<circle") == 3
 
 
+def test_several_kinds_of_defect_have_a_table_of_their_own(tmp_path):
+    root = lay_out(tmp_path)
+    store_comparison(root, [COMPARED | {"auroc_by_kind": {"swapped": 0.9, "missing": 0.512}}])
+    app = build(root)
+    text = words((Path(app.outdir) / "index.html").read_text(encoding="utf-8"))
+    app.cleanup()
+    assert "Image AUROC of each kind of defect, elpv/mono" in text
+    assert "Method missing swapped \n New 0.512 0.900" in text
+
+
 def test_rows_of_one_name_share_a_column(tmp_path):
     root = lay_out(tmp_path)
     settings = {"dataset": "elpv", "category": "mono", "iterations": 70}

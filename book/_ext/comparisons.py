@@ -14,6 +14,8 @@ number of normal images and other seeds are rows of ``results/compare/<family>.y
     of all images, on one core, from the start of the run to its result
 ``median_scores``
     of the ``normal`` and of the ``anomalous`` test images, where the report holds their scores
+``auroc_by_kind``
+    the image AUROC of each kind of defect, where several kinds are ranked
 """
 
 import json

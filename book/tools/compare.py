@@ -100,6 +100,7 @@ def row(method: str, settings: Settings, version: str, report: records.Piece) ->
         "seconds": round(report["seconds"], 1),
         "megapixels_per_second": rounded(speed(report)),
         "median_scores": median_scores(report),
+        "auroc_by_kind": auroc_by_kind(report),
     }
 
 
@@ -121,6 +122,33 @@ def median_scores(report: records.Piece) -> dict[str, float] | None:
         for kind, label in (("normal", "0"), ("anomalous", "1"))
     }
     return {k: median(v) for k, v in found.items()} if all(found.values()) else None
+
+
+def auroc_by_kind(report: records.Piece) -> dict[str, float] | None:
+    """The image AUROC of each kind of defect, where the images to rank are of several.
+
+    The report keeps the scores of these images in their order; their kinds come from the data.
+    """
+    from helpers import data, metrics
+
+    if "maps" not in report:
+        return None
+    names = ("dataset", "category", "root", "image_size", "subset")
+    settings = {name: report["settings"][name] for name in names}
+    _, test = data.load(settings.pop("dataset"), settings.pop("category"), **settings)
+    ranked = metrics.images_to_rank(test)
+    kinds = [test.types[i] for i in ranked.nonzero()[0]]
+    scores = [float(score) for score in report["maps"]["scores"].split()]
+    labels = [int(label) for label in report["maps"]["labels"]]
+    bad = sorted({kind for kind, label in zip(kinds, labels, strict=True) if label})
+    if len(bad) < 2:
+        return None
+    found = {}
+    for name in bad:
+        chosen = [i for i, kind in enumerate(kinds) if not labels[i] or kind == name]
+        truth = [labels[i] for i in chosen]
+        found[name] = rounded(metrics.image_auroc(truth, [scores[i] for i in chosen]))
+    return found
 
 
 def rounded(value: float | None) -> float | None:

@@ -57,6 +57,8 @@ class Compare(BookDirective):
         plain = [row for row, name in zip(rows, swept, strict=True) if name is None]
         for metric in ("image_auroc", "pixel_auroc"):
             out += self.table_of(metric, [row for row in plain if metric in row["metrics"]])
+        for label, group in _columns(plain, self.names).items():
+            out += self.kinds(label, [row for row in group if row.get("auroc_by_kind")])
         if "speed" in self.options and plain:
             out += self.speed(plain)
         for sweep in _sweeps(rows) if len(families) == 1 else ():
@@ -128,6 +130,20 @@ class Compare(BookDirective):
         title = self.say("interval of", self.say(metric)) if spans else self.say(metric)
         caption = paragraph(title, classes=["book-caption"])
         return [caption, *self.grid(list(columns), groups, metric)]
+
+    def kinds(self, label: str, rows: Sequence[Row]) -> list[nodes.Node]:
+        """The image AUROC of each kind of defect on one data set."""
+        kinds = sorted({kind for row in rows for kind in row["auroc_by_kind"]})
+        found = {row["method"]: row["auroc_by_kind"] for row in rows}
+        cells: list[list[Any]] = [
+            [[self.to_method(method)], *(number(found[method.id].get(kind)) for kind in kinds)]
+            for method in self.methods.values()
+            if method.id in found
+        ]
+        if not cells:
+            return []
+        caption = paragraph(self.say("by kind", label), classes=["book-caption"])
+        return [caption, table([self.say("method"), *kinds], cells)]
 
     def speed(self, rows: Sequence[Row]) -> list[nodes.Node]:
         """Megapixels a second on the first data set, a row a method."""

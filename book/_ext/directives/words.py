@@ -174,6 +174,7 @@ WORDS = {
         "{0}: {2} with {1} images, {4} with {3}",
     ),
     "images": ("{}장", "{} images"),
+    "by kind": ("결함 종류별 이미지 AUROC, {}", "Image AUROC of each kind of defect, {}"),
     "contrast": ("대비", "contrast"),
     "contrast by": (
         "{0}: {1}에 따른 대비, {2}. "
