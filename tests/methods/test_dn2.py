@@ -13,7 +13,13 @@ from sklearn.neighbors import NearestNeighbors
 from helpers import backbones
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "one_class" / "dn2.ipynb"
-SEEDED = ("check_features", "check_fidelity", "check_experiments", "check_groups")
+SEEDED = (
+    "check_features",
+    "check_fidelity",
+    "check_cleaning",
+    "check_experiments",
+    "check_groups",
+)
 CHECKS = (*SEEDED, "check_patches")
 
 
@@ -258,8 +264,8 @@ WRONG = [
     ("images_to_keep", keep(others, lambda share, n: round(share * n)), "share 0: all"),
     ("images_to_keep", keep_without_zeros, "equal images stay"),
     ("images_to_keep", keep(others, the_rest, order=lambda x: x), "share 0: all"),
-    ("images_to_keep", keep(lambda k: slice(1, 2), the_rest), "k = 2: the pair is found out"),
-    ("images_to_keep", keep(lambda k: slice(k, k + 1), the_rest), "the mean of two decides"),
+    ("images_to_keep", keep(lambda k: slice(1, 2), the_rest), "k = 2: the pair goes"),
+    ("images_to_keep", keep(lambda k: slice(k, k + 1), the_rest), "the mean of two"),
     ("images_to_keep", keep(lambda k: slice(1, k + 2), the_rest), "k = 1: a pair of strangers"),
     ("images_to_keep", keep(others, lambda share, n: n - 1 if share else n), "then 8"),
     (
@@ -282,16 +288,19 @@ WRONG = [
     ("group_scores", grouped(reduce=lambda x, k: x[:, k - 1]), "k = 2"),
     ("group_scores", grouped(reduce=lambda x, k: np.sqrt(x)[:, :k].mean(axis=1)), "no overlap"),
 ]
-LAST_AXIS = "the last axis is the default"
 EQUIVALENT = {
     "joined_scores": {
-        "return np.sort({together, axis=1 → together})[:, :k].mean(axis=1)": LAST_AXIS,
+        "return np.sort({together, axis=1 → together})[:, :k].mean(axis=1)": (
+            "the last axis is the default"
+        ),
     },
     "images_to_keep": {
         "scores = np.sort(squares, axis=1)[:, 1:k + 1]{.mean → .sum}(axis=1)": (
             "the same factor in every row"
         ),
-        "scores = np.sort({squares, axis=1 → squares})[:, 1:k + 1].mean(axis=1)": LAST_AXIS,
+        "scores = np.sort({squares, axis=1 → squares})[:, 1:k + 1].mean(axis=1)": (
+            "the last axis is the default"
+        ),
         "scores = np.sort(squares, axis=1)[:, {1 → }:k + 1].mean(axis=1)": (
             "a zero more in every row changes no order"
         ),
@@ -300,10 +309,12 @@ EQUIVALENT = {
         ),
     },
     "group_scores": {
-        "return np.sort({squares, axis=1 → squares})[:, :k].mean(axis=1)": LAST_AXIS,
+        "return np.sort({squares, axis=1 → squares})[:, :k].mean(axis=1)": (
+            "the last axis is the default"
+        ),
     },
 }
-EQUIVALENT_DEFINITIONS: dict[str, object] = {
+EQUIVALENT_DEFINITIONS = {
     "bytes_needed": "an estimate from above; its growth is tested here",
 }
 
