@@ -212,6 +212,14 @@ def keep_without_zeros(squares, k, share):
     return np.sort(np.argsort(scores)[: the_rest(share, len(squares))])
 
 
+def keep_one_after_another(squares, k, share):
+    left = np.arange(len(squares))
+    for _ in range(round(share * len(squares))):
+        scores = np.sort(squares[np.ix_(left, left)], axis=1)[:, 1 : k + 1].mean(axis=1)
+        left = np.delete(left, scores.argmax())
+    return left
+
+
 def groups_by_loop(vectors, groups, k):
     def apart(a, b):
         return ((vectors[a].mean(axis=0) - vectors[b].mean(axis=0)) ** 2).sum()
@@ -252,6 +260,7 @@ OTHERS = {
 WRONG = [
     ("joined_scores", lambda a, b: np.minimum(a, b).mean(axis=1), "k = 3: 0, 1 and 5"),
     ("joined_scores", lambda a, b: np.minimum(a.mean(1), b.mean(1)), "expected 1.5, got 2.5"),
+    ("joined_scores", lambda a, b: (a.min(1) + b.min(1)) / 2, "k = 3: 0, 1 and 5"),
     ("joined_scores", lambda a, b: (a.mean(1) + b.mean(1)) / 2, "the 2 nearest of both"),
     ("joined_scores", joined(lambda x, k: x.mean(axis=1)), "expected 1.5, got 3.5"),
     ("joined_scores", joined(lambda x, k: x[:, :k].sum(axis=1)), "expected 1.5, got 3"),
@@ -264,6 +273,9 @@ WRONG = [
     ("images_to_keep", keep(others, lambda share, n: round(share * n)), "share 0: all"),
     ("images_to_keep", keep_without_zeros, "equal images stay"),
     ("images_to_keep", keep(others, the_rest, order=lambda x: x), "share 0: all"),
+    ("images_to_keep", keep(others, lambda share, n: n - int(share * n)), "30 is far off"),
+    ("images_to_keep", lambda s, k, r: keep_by_deleting(np.sqrt(s), k, r), "of two squares"),
+    ("images_to_keep", keep_one_after_another, "of two squares, once"),
     ("images_to_keep", keep(lambda k: slice(1, 2), the_rest), "k = 2: the pair goes"),
     ("images_to_keep", keep(lambda k: slice(k, k + 1), the_rest), "the mean of two"),
     ("images_to_keep", keep(lambda k: slice(1, k + 2), the_rest), "k = 1: a pair of strangers"),
