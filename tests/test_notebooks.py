@@ -14,6 +14,7 @@ from pathlib import Path
 
 import bands
 import nbformat
+import notebook_source
 import numpy as np
 import pytest
 import records
@@ -209,6 +210,13 @@ def test_no_digits_are_hidden_from_the_comparison_but_recorded_ones(notebook):
                     f"{stored.where(index, cell)} prints a number like a measured one; "
                     "use run.table"
                 )
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_the_site_finds_nothing_wrong_with_it(path, notebook, language):
+    page = json.loads(nbformat.writes(notebook))
+    name = f"notebooks/{method_id(path)}"
+    assert notebook_source.localize(page, name, language) == []
 
 
 def test_every_figure_has_alternative_text_in_both_languages(notebook):
