@@ -86,7 +86,6 @@ def test_the_checks_pass_on_the_notebook_as_it_is(book, seed):
         ("(0.9, 0.995), axis=1", "(0.9, 0.999), axis=1", "scale"),
         ("return 0.1 * (maps - low) / (high", "return (maps - low) / (high", "scale"),
         ("return 0.1 * (maps - low) / (high - low)", "return 0.1 * maps / (high - low)", "scale"),
-        ("held.flatten(1).numpy()", "maps.flatten(1).numpy()", "scale"),
         ('"both": 0.5 * student + 0.5 * coder', '"both": student + coder', "scale"),
         ('"both": 0.5 * student + 0.5 * coder', '"both": student', "scale"),
         ('mode="replicate"', 'mode="constant"', "scale"),
@@ -128,6 +127,12 @@ def test_quantiles_of_a_hand_case_go_to_0_and_to_a_tenth(book):
     assert torch.allclose(found[1, 0, :, 0], torch.tensor([0.0, 0.1, -0.9474]), atol=1e-4)
     three = book.three_maps(maps.transpose(2, 3), held, 24)
     assert np.allclose(three["student"] + three["autoencoder"], 2 * three["both"], atol=1e-5)
+
+
+def test_quantiles_of_the_tested_maps_themselves_do_not_pass_the_hand_case():
+    broken = definitions(PATH, replace={"held.flatten(1).numpy()": "maps.flatten(1).numpy()"})
+    with pytest.raises(AssertionError):
+        test_quantiles_of_a_hand_case_go_to_0_and_to_a_tenth(broken)
 
 
 def test_the_penalty_is_of_other_pictures_alone_and_of_the_first_half(book):
