@@ -11,7 +11,7 @@ from notebook_loader import definitions
 from torch import nn
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks/student_teacher/uninformed_students.ipynb"
-CHECKS = ("dense", "losses", "features", "targets", "fidelity")
+CHECKS = ("dense", "losses", "rounding", "features", "targets", "fidelity")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,10 @@ def test_the_checks_pass_on_the_notebook_as_it_is(book, seed):
             "map",
         ),
         ("return maps.max(axis=(1, 2))", "return maps.mean(axis=(1, 2))", "score"),
+        ("return (gradient / step).round() * step", "return gradient", "steps"),
+        ("(gradient / step).round()", "(gradient / step).floor()", "nearest"),
+        ("largest.log2().floor() - 16", "largest.log2().floor() - 12", "nearest"),
+        ("gradient.abs().max().clamp_min(1e-30)", "torch.tensor(2.0)", "largest"),
     ],
 )
 def test_a_broken_equation_does_not_pass_the_checks(old, new, message):
@@ -111,6 +115,10 @@ def test_the_network_is_that_of_the_text(book):
     ]  # fmt: skip
     assert all(c.padding == (0, 0) for c in convolutions)
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 7, 1, 1)
+    wide = book.patch_network(400, 0)  # He's rule: as much comes out as goes in
+    assert all(not layer.bias.any() for layer in wide if isinstance(layer, nn.Conv2d))
+    spread = [float(w.weight.std() * w.weight[0].numel() ** 0.5) for w in wide[6::2]]
+    assert np.allclose(spread, 2**0.5, rtol=0.03)
     same, other = book.patch_network(7, 0), book.patch_network(7, 1)
     assert torch.equal(network[0].weight, same[0].weight)
     assert not torch.equal(network[0].weight, other[0].weight)
@@ -237,16 +245,58 @@ def test_the_compactness_loss_is_of_dimensions_not_of_samples_and_with_signs_has
 
 def test_a_teacher_learns_and_is_frozen_then(book):
     patches = random_images(80, 32, 32)
-    wanted = torch.tensor(patches.mean(axis=(1, 2)) / 4 - 32).float()
+    wanted = torch.tensor(patches.mean(axis=(1, 2)) / 4 - 32)
     before = torch.get_rng_state()
     teacher, history = book.distil(patches, wanted, 4, 0.1, 12, 0, "cpu")
     assert torch.equal(before, torch.get_rng_state())
     assert history.shape == (12, 2) and history[-3:, 0].mean() < history[:3, 0].mean()
     assert not any(p.requires_grad for p in teacher.parameters())
+    assert {p.dtype for p in teacher.parameters()} == {torch.float32}
     again, same = book.distil(patches, wanted, 4, 0.1, 12, 0, "cpu")
     assert np.array_equal(history, same)
     assert all(map(torch.equal, teacher.parameters(), again.parameters()))
     assert not np.array_equal(history, book.distil(patches, wanted, 4, 0.1, 12, 1, "cpu")[1])
+
+
+def test_a_difference_in_the_last_digit_makes_no_other_teacher(book, monkeypatch):
+    """As another processor's sums would: the gradients of every update are a little different."""
+    patches = random_images(80, 32, 32)
+    wanted = torch.tensor(patches.mean(axis=(1, 2)) / 4 - 32)
+    teacher, history = book.distil(patches, wanted, 4, 0.1, 12, 0, "cpu")
+    draw, plain = torch.Generator().manual_seed(0), book.rounded
+
+    def shaken(gradient):
+        noise = torch.randn(gradient.shape, generator=draw, dtype=gradient.dtype)
+        return plain(gradient * (1 + 1e-14 * noise))
+
+    monkeypatch.setattr(book, "rounded", shaken)
+    other, found = book.distil(patches, wanted, 4, 0.1, 12, 0, "cpu")
+    assert np.allclose(history, found, rtol=1e-12)
+    assert all(map(torch.equal, teacher.parameters(), other.parameters()))
+
+
+def test_the_backbones_vectors_are_means_over_positions_in_double_precision(book):
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return [self.layer(x), x[:, :2, 1:]]
+
+    def preprocess(images):
+        return torch.tensor(images).permute(0, 3, 1, 2).float() / 255
+
+    images, layers = random_images(37, 8, 9), Small()
+    network = type("Network", (), {"network": layers, "preprocess": staticmethod(preprocess)})
+    found = book.pooled(network, images)
+    assert found.shape == (37, 6) and found.dtype == torch.float64
+    assert {p.dtype for p in layers.parameters()} == {torch.float32}  # the network itself stays
+    with torch.no_grad():
+        levels = [x.mean(dim=(2, 3)) for x in layers(preprocess(images))]
+    wanted = torch.cat(levels, dim=1).double()
+    wanted = (wanted - wanted.mean(dim=0)) / wanted.std(dim=0)
+    assert torch.allclose(found, wanted, atol=1e-3)
 
 
 def test_what_a_linear_map_restores_is_measured_on_fresh_vectors(book):
