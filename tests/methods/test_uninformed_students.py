@@ -68,9 +68,9 @@ def test_the_checks_pass_on_the_notebook_as_it_is(book, seed):
         (
             "return (descriptors - scale[0]) / scale[1]",
             "return descriptors - scale[0]",
-            "deviation",
+            "targets",
         ),
-        ("return (descriptors - scale[0]) / scale[1]", "return descriptors / scale[1]", "mean of"),
+        ("return (descriptors - scale[0]) / scale[1]", "return descriptors / scale[1]", "targets"),
         ("margin = [2] * 4", "margin = [0] * 4", "not every 4th|position"),
         ("    mean = found.mean(dim=0)\n    e =", "    mean = found[0]\n    e =", "e"),
         (
@@ -95,6 +95,11 @@ def test_the_checks_pass_on_the_notebook_as_it_is(book, seed):
         ("(gradient / step).round()", "(gradient / step).floor()", "nearest"),
         ("largest.log2().floor() - 16", "largest.log2().floor() - 12", "nearest"),
         ("gradient.abs().max().clamp_min(1e-30)", "torch.tensor(2.0)", "largest"),
+        (
+            'F.pad(as_input(images, network), margin, mode="reflect")',
+            "F.pad(as_input(images, network), margin)",
+            "position",
+        ),
     ],
 )
 def test_a_broken_equation_does_not_pass_the_checks(old, new, message):
@@ -199,14 +204,25 @@ def test_the_pictures_are_seventeen_and_come_with_scikit_image(book):
 
 def test_crops_are_squares_of_32_to_128_pixels_and_some_have_no_colour(book, monkeypatch):
     y, x = np.mgrid[:200, :300]
-    photo = np.stack([x % 256, y, 255 - y], axis=2).astype(np.uint8)
+    photo = np.stack([x % 2, y, x // 2], axis=2).astype(np.uint8)
     sides, made = [], book.Image.fromarray
-    monkeypatch.setattr(book.Image, "fromarray", lambda a: sides.append(a.shape) or made(a))
+    tops, lefts = [], []
+
+    def watched(array):
+        sides.append(array.shape)
+        tops.append(int(array[0, 0, 1]))
+        lefts.append(int(array[0, 0, 2]) * 2 + int(array[0, 0, 0]))
+        assert (np.diff(array[..., 1].astype(int), axis=0) == 1).all()  # a piece of the photo
+        return made(array)
+
+    monkeypatch.setattr(book.Image, "fromarray", watched)
     crops = book.draw_crops([photo], 300, 5)
     assert crops.shape == (300, 64, 64, 3) and crops.dtype == np.uint8
     assert all(shape[0] == shape[1] for shape in sides)
     shortest, longest = min(s[0] for s in sides), max(s[0] for s in sides)
     assert 32 <= shortest < 36 and 120 < longest <= 128
+    assert len(tops) == 300 and min(tops) < 8 and max(tops) > 150  # places of the whole photo
+    assert min(lefts) < 8 and max(lefts) > 240
     grey = (crops[..., 0] == crops[..., 1]).all(axis=(1, 2)).mean()
     assert 0.2 < grey < 0.4
     assert np.array_equal(crops, book.draw_crops([photo], 300, 5))
@@ -256,6 +272,42 @@ def test_a_teacher_learns_and_is_frozen_then(book):
     assert np.array_equal(history, same)
     assert all(map(torch.equal, teacher.parameters(), again.parameters()))
     assert not np.array_equal(history, book.distil(patches, wanted, 4, 0.1, 12, 1, "cpu")[1])
+
+
+def test_the_rate_rises_and_falls_and_only_the_named_gradients_are_rounded(book):
+    one, other = (nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.float64)) for _ in range(2))
+    adam, cycle = book.peaked([one, other], 0.01, 20)
+    assert adam.param_groups[0]["weight_decay"] == 1e-5
+    rates, weights = [], torch.tensor([1.0, 1 / 3], dtype=torch.float64)
+    for _ in range(19):
+        rates.append(adam.param_groups[0]["lr"])
+        book.descend(adam, cycle, (weights * (one + other)).sum(), [one])
+    assert 3 < int(np.argmax(rates)) < 9 and max(rates) == pytest.approx(0.01, rel=0.05)
+    assert rates[0] < 0.1 * max(rates) and rates[-1] < 0.05 * max(rates)
+    assert torch.equal(other.grad, weights)
+    assert not torch.equal(one.grad, weights) and torch.equal(one.grad, book.rounded(weights))
+    assert (one < torch.tensor([1.0, 2.0])).all()
+
+
+def test_vectors_of_patches_are_the_networks(book):
+    network, patches = book.patch_network(3, 0), random_images(130, 32, 32)
+    found = book.vectors_of(network, patches)
+    with torch.no_grad():
+        wanted = network(book.as_input(patches, network))[:, :, 0, 0]
+    assert found.shape == (130, 3) and np.allclose(found, wanted.numpy(), atol=1e-5)
+
+
+def test_a_constant_dimension_has_targets_of_0_and_small_ones_are_scaled_as_large_ones(book):
+    raw = random_map(3, 4, 5, 6)
+    raw[:, 1] = 7
+    raw[:, 2] *= 1e-3
+    mean, spread = book.scale_of(raw)
+    assert mean.shape == spread.shape == (4, 1, 1) and (spread > 0).all()
+    found = book.targets(raw, (mean, spread))
+    assert found[:, 1].abs().max() < 0.5 and found[:, 2].std() == pytest.approx(1, abs=1e-3)
+    held = 1e-3 * random_map(2, 5, 3, 4) + 1
+    assert book.scaled(held, held).std() == pytest.approx(1, abs=1e-2)
+    assert torch.isfinite(book.scaled(0 * held, 0 * held)).all()
 
 
 def test_a_difference_in_the_last_digit_makes_no_other_teacher(book, monkeypatch):
@@ -571,6 +623,51 @@ EQUIVALENT = {
     "worst_gap": {
         "found, gap = (dense(image), {0.0 → -1.0})": "no gap is below 0",
     },
+}
+
+EQUIVALENT_DEFINITIONS = {
+    "patch_network": "tested above",
+    "multiplications": "tested above",
+    "load_pictures": "tested above",
+    "draw_crops": "tested above",
+    "pooled": "tested above",
+    "peaked": "tested above",
+    "descend": "tested above",
+    "distil": "tested above",
+    "bytes_needed": "tested above",
+    "seconds_needed": "measures this machine",
+    "mean_correlation": "tested above",
+    "restored": "tested above",
+    "vectors_of": "tested above",
+    "as_colours": "only paints",
+    "scale_of": "tested above",
+    "scaled": "tested above",
+    "train_student": "tested above",
+    "new_students": "tested above",
+    "measure": "tested above",
+    "pixel_auroc": "calls metrics.pixel_auroc for the notebook's masks",
+    "projected": "tested above",
+    "at_half": "calls halved, describe and measure with the notebook's networks",
+    "blurred": "tested above",
+    "softness": "tested above",
+    "two_of": "belongs to an exercise's check",
+    "as_input": {
+        "return x.permute(0, 3, 1, 2){.float() → } / 127.5 - 1": "a division makes floats",
+    },
+    "compactness_loss": {
+        f"unit = centred / centred.norm(dim=0){new}": "no dimension is constant"
+        for new in (
+            "{.clamp_min(1e-06) → }",
+            ".clamp_min({1e-06 → -0.999999})",
+            ".clamp_min({1e → -1e}-06)",
+            ".clamp_min({1e-06 → 0.0})",
+            ".clamp_min({1e → 2e}-06)",
+        )
+    },
+    "rounded": {
+        "step = {2.0 → -2.0} ** (largest.log2().floor() - 16)": "its sign cancels",
+    },
+    "anomaly_maps": {"return large[:, {0 → -1}].numpy()": "there is one channel"},
 }
 
 
