@@ -655,14 +655,11 @@ EQUIVALENT_DEFINITIONS = {
         "return x.permute(0, 3, 1, 2){.float() → } / 127.5 - 1": "a division makes floats",
     },
     "compactness_loss": {
-        f"unit = centred / centred.norm(dim=0){new}": "no dimension is constant"
-        for new in (
-            "{.clamp_min(1e-06) → }",
-            ".clamp_min({1e-06 → -0.999999})",
-            ".clamp_min({1e → -1e}-06)",
-            ".clamp_min({1e-06 → 0.0})",
-            ".clamp_min({1e → 2e}-06)",
-        )
+        "unit = centred / centred.norm(dim=0){.clamp_min(1e-06) → }": "no dimension is constant",
+        "unit = centred / centred.norm(dim=0).clamp_min({1e-06 → -0.999999})": "none is constant",
+        "unit = centred / centred.norm(dim=0).clamp_min({1e → -1e}-06)": "no dimension is constant",
+        "unit = centred / centred.norm(dim=0).clamp_min({1e-06 → 0.0})": "no dimension is constant",
+        "unit = centred / centred.norm(dim=0).clamp_min({1e → 2e}-06)": "no dimension is constant",
     },
     "rounded": {
         "step = {2.0 → -2.0} ** (largest.log2().floor() - 16)": "its sign cancels",
