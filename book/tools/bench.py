@@ -31,7 +31,7 @@ SECONDS, MEAN_SECONDS, MEMORY_MB = 60, 40, 3072  # the budget of a run
 #: Notebooks that may take up to LONG_SECONDS, each with its reason.
 LONG_SECONDS = 90
 LONG: dict[str, str] = {
-    "student_teacher/uninformed_students": "one teacher is distilled (in double), six students are trained",
+    "student_teacher/uninformed_students": "a teacher is distilled and six students are trained",
 }
 ONE_THREAD = {"BOOK_THREADS": "1", "OMP_NUM_THREADS": "1"}  # torch's own, and its libraries'
 
