@@ -156,13 +156,11 @@ def test_every_number_lies_in_its_band_and_every_band_has_its_number(finished):
     assert expected["of"] == records.of(pieces)
 
 
-def test_every_claim_is_judged_as_the_default_seed_was(finished):
+def test_every_claim_is_judged_as_some_seed_judged_it(finished):
     verdicts = records.verdicts(records.pieces(finished))
     claims = stored.expectation(finished)["claims"]
     assert set(verdicts) == set(claims), "run `make notebooks`"
-    assert {name: piece["verdict"] for name, piece in verdicts.items()} == {
-        name: seeds[0] for name, seeds in claims.items()
-    }
+    assert all(piece["verdict"] in claims[name] for name, piece in verdicts.items())
 
 
 def test_no_bands_are_left_of_a_notebook_that_is_gone():
