@@ -211,6 +211,19 @@ def test_every_update_is_one_of_sgd_on_the_sum_of_the_losses(stfpm, images, monk
         assert torch.allclose(moved, wanted, atol=1e-5)
 
 
+def test_the_learning_rate_falls_to_0_along_a_line(stfpm, images, monkeypatch):
+    targets, rates = small(0, trainable=False).features(images), []
+
+    class Watched(torch.optim.SGD):
+        def step(self):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step()
+
+    monkeypatch.setattr(stfpm.optim, "SGD", Watched)
+    stfpm.train_student(small(1), images, targets, **TRAINING | {"iterations": 4})
+    assert np.allclose(rates, [0.4, 0.3, 0.2, 0.1])
+
+
 def test_the_student_learns_in_training_mode_and_is_used_in_evaluation_mode(stfpm, images):
     student = small(1)
     student.network.eval()
@@ -444,6 +457,18 @@ EQUIVALENT = {
     },
 }
 EQUIVALENT_DEFINITIONS = {
+    "unit": {
+        "return {level / length.clamp_min(1e-12) → -(level / length.clamp_min(1e-12))}": (
+            "both vectors turned: their distance is the same"
+        ),
+    },
+    "batches": {
+        "waiting = {torch.zeros → torch.ones}(0, dtype=torch.long)": "it is empty",
+        "waiting = torch.zeros({0, dtype=torch.long → 0})": "it is empty",
+    },
+    "level_maps": {
+        "found.append(large[:, {0 → -1}])": "there is one channel",
+    },
     "train_student": "tested above",
     "bytes_needed": "tested above",
     "seconds_needed": "tested above",
