@@ -402,6 +402,45 @@ def unit_lengths(normalise, x, *, skip_zero=False, counts=range(1, 5)):
     return ()
 
 
+def in_place_loss(t, s):
+    for x in (t, s):
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return 1 - (t * s).sum(axis=1).mean()
+
+
+def in_place_maps(levels, k):
+    levels /= levels.mean(axis=(1, 2), keepdims=True)
+    there = levels.reshape(len(levels), -1)[:, levels[k].argmax()]
+    return there.argmin(), there.prod()
+
+
+def another_than_k(levels, k):
+    row, column = np.unravel_index(levels[k].argmax(), levels[k].shape)
+    there = levels[:, row, column] / levels.mean(axis=(1, 2))
+    others = there.copy()
+    others[k] = np.inf
+    return others.argmin(), there.prod()
+
+
+def first_three(levels, k):
+    return who_by_loops(levels[:3], k)
+
+
+def axes_seen_by(look):
+    """normalised_axes that compares only what `look` makes of the two results."""
+
+    def answer(normalise, x):
+        y = normalise(x)
+        for count in range(1, 5):
+            for axes in combinations(range(4), count):
+                length = np.sqrt((x**2).sum(axis=axes, keepdims=True))
+                if np.allclose(look(y), look(x / np.maximum(length, 1e-12))):
+                    return axes
+        return ()
+
+    return answer
+
+
 WRONG = [
     ("loss_by_cosine", lambda t, s: cosine(t, s).mean(), "(3, 4) and (4, 3)"),
     ("loss_by_cosine", lambda t, s: 1 - cosine(t, s), "expected shape ()"),
@@ -418,6 +457,10 @@ WRONG = [
     ("loss_by_cosine", lambda t, s: np.median(1 - cosine(t, s)), "3 images"),
     ("loss_by_cosine", lambda t, s: (1 - cosine(t, s))[0].mean(), "3 images"),
     ("loss_by_cosine", lambda t, s: (1 - cosine(t[:, :2], s[:, :2])).mean(), "cosines 4/5"),
+    ("loss_by_cosine", in_place_loss, "changed in place"),
+    ("who_clears", in_place_maps, "changed in place"),
+    ("who_clears", another_than_k, "(the level k)"),
+    ("who_clears", first_three, "2, 1.25 (the level k), 3, 2: result 1"),
     ("who_clears", relative_to(lambda flat: 1.0), "2.5, 1 and 0.25"),
     ("who_clears", relative_to(lambda flat: flat.max(axis=1)), "2.5, 1 and 0.25"),
     ("who_clears", relative_to(lambda flat: flat.mean()), "2.5, 1 and 0.25"),
@@ -430,7 +473,7 @@ WRONG = [
     ("who_clears", by_sum, "result 1: expected 0.625, got 3.75"),
     ("who_clears", lambda levels, k: who_by_loops(levels, k)[::-1], "swapped"),
     ("normalised_axes", lambda normalise, x: (1,), "along (0,)"),
-    ("normalised_axes", unit_lengths, "along (1,)"),
+    ("normalised_axes", unit_lengths, "along (1,), with 0s"),
     ("normalised_axes", lambda f, x: unit_lengths(f, x, counts=(1,)), "along (1,)"),
     ("normalised_axes", lambda f, x: 1, "expected a tuple of 1 results, got int"),
     ("normalised_axes", lambda f, x: axes_by_ratio(lambda y: np.abs(f(y)), np.abs(x)), "sign"),
@@ -439,11 +482,14 @@ WRONG = [
     (
         "normalised_axes",
         lambda f, x: tuple(k for k in range(4) if k not in axes_by_ratio(f, x)),
-        "along (1,): expected a tuple of 1 results, got 3",
+        "along (1,), without 0s: expected a tuple of 1 results, got 3",
     ),
     ("normalised_axes", lambda f, x: tuple(k + 1 for k in axes_by_ratio(f, x)), "got 2"),
     ("normalised_axes", lambda f, x: axes_by_ratio(f, x) or (1,), "highest value"),
     ("normalised_axes", lambda f, x: axes_by_ratio(f, x)[:3], "along (0, 1, 2, 3)"),
+    ("normalised_axes", axes_seen_by(np.sum), "columns reversed"),
+    ("normalised_axes", axes_seen_by(lambda y: y[0]), "image 1 as it was"),
+    ("normalised_axes", axes_seen_by(lambda y: y[-1]), "image 0 as it was"),
 ]
 EQUIVALENT = {
     "who_clears": {
