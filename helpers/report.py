@@ -146,6 +146,9 @@ class Run:
             whole = {k: float(getattr(difference, k)) for k in ("value", "low", "high")}
             line += f"\n  {_interval(difference.low, difference.high)}"
         line += f"\n  rule: a difference above {above:g}\n  verdict: {verdict}"
+        if len(found := sorted(set(seeds or ()))) > 1:  # seeds disagree: measured, like a number
+            inside = "in band" if verdict in found else "OUT OF BAND"
+            line += f"  [{', '.join(found)}]  {inside}"
         if seeds:
             line += f"\n  seeds: reproduced in {seeds.count('reproduced')} of {len(seeds)}"
         record = {"kind": "claim", "id": name, "difference": whole, "above": above}

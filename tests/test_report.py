@@ -231,7 +231,7 @@ def test_a_claim_says_interval_rule_verdict_and_what_the_seeds_said(pieces):
     assert text.splitlines()[1:] == [
         "  95 % interval 0.010 to 0.033",
         "  rule: a difference above 0.01",
-        "  verdict: reproduced",
+        "  verdict: reproduced  [reproduced, undecided]  in band",
         "  seeds: reproduced in 4 of 5",
     ]
     assert record == {
@@ -245,6 +245,13 @@ def test_a_claim_says_interval_rule_verdict_and_what_the_seeds_said(pieces):
     }
     assert "verdict: not tested" in other
     assert (nothing["difference"], nothing["seeds"]) == (None, None)
+
+
+def test_a_verdict_that_no_seed_gave_is_out_of_band_where_the_seeds_disagree(pieces):
+    run = start()
+    run.claim("better", Difference(-0.02, -0.03, -0.01))
+    ((text, _),) = pieces
+    assert "  verdict: not at this scale  [reproduced, undecided]  OUT OF BAND" in text.splitlines()
 
 
 def test_an_interval_shows_two_digits_of_its_half_width(pieces):
@@ -288,7 +295,8 @@ def test_the_comparison_of_outputs_hides_measured_digits_and_intervals_and_nothi
     assert "MEASURED  [0.900, 0.960]  in band" in first
     assert "of 49" in first
     assert first != seen(0.97, 0.8, 0.95, one), "a verdict on the band is compared"
-    assert first != seen(0.93, -0.8, 0.95, one), "a verdict on a claim is compared"
+    assert first == seen(0.93, -0.8, 0.95, one), "another seed gave this verdict"
+    assert first != seen(0.93, -0.8, -0.1, one), "no seed gave this verdict"
 
 
 # The result ---------------------------------------------------------------------------------

@@ -33,7 +33,10 @@ SECONDS, MEAN_SECONDS, MEMORY_MB = 60, 40, 3072  # the budget of a run
 REFERENCE = 100  # images of 256 px that the default backbone describes in a second on one thread
 #: Notebooks that may take up to LONG_SECONDS, each with its reason.
 LONG_SECONDS = 90
-LONG: dict[str, str] = {}
+LONG: dict[str, str] = {
+    "student_teacher/efficient_ad": "trains a teacher and three pairs of student and autoencoder",
+    "student_teacher/uninformed_students": "a teacher is distilled and six students are trained",
+}
 ONE_THREAD = {"BOOK_THREADS": "1", "OMP_NUM_THREADS": "1"}  # torch's own, and its libraries'
 
 

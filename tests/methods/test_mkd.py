@@ -235,7 +235,7 @@ def test_every_update_follows_the_slope_of_its_own_batch(mkd, lite0, monkeypatch
     losses = mkd.train_cloner(lite0, cloner, images, taps, powers, weights, **how)
     rates, wanted, training = zip(*seen, strict=True)
     assert losses == pytest.approx(wanted, rel=1e-4)
-    assert set(rates) == {0.02} and all(training)
+    assert rates == pytest.approx([0.02, 0.016, 0.012, 0.008, 0.004]) and all(training)
 
 
 def test_every_image_has_its_turn_before_one_comes_again(mkd):
@@ -340,6 +340,37 @@ def one_sided(score, claimed, x):
     return found - claimed
 
 
+def one_sided_but_small(score, claimed, x):
+    steps = 1e-5 * np.eye(x.size).reshape(-1, *x.shape)
+    found = [(score(x + step) - score(x)) / 1e-5 for step in steps]
+    return np.reshape(found, x.shape) - claimed
+
+
+def with_large_steps(score, claimed, x):
+    """Exact wherever the score is a parabola."""
+    steps = np.eye(x.size).reshape(-1, *x.shape)
+    found = [(score(x + step) - score(x - step)) / 2 for step in steps]
+    return np.reshape(found, x.shape) - claimed
+
+
+def without_putting_back(score, claimed, x):
+    found = np.empty(x.shape)
+    for place in np.ndindex(x.shape):
+        x[place] += 1e-5
+        more = score(x)
+        x[place] -= 2e-5
+        found[place] = (more - score(x)) / 2e-5
+    return found - claimed
+
+
+def with_a_growing_step(score, claimed, x):
+    found, step = np.empty(x.shape), np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        step[place] = 1e-5
+        found[place] = (score(x + step) - score(x - step)) / 2e-5
+    return found - claimed
+
+
 def all_at_once(score, claimed, x):
     return np.full(x.shape, (score(x + 1e-5) - score(x - 1e-5)) / 2e-5) - claimed
 
@@ -403,6 +434,9 @@ WRONG = [
     ("forgotten", lambda score, claimed, x: np.abs(claimed - true_slope(score, x)), "source cut"),
     ("forgotten", one_sided, "a right gradient"),
     ("forgotten", all_at_once, "a right gradient"),
+    ("forgotten", with_large_steps, "by 1e-5: expected 153, got 154"),
+    ("forgotten", without_putting_back, "one place at a time by 1e-5: close, but"),
+    ("forgotten", with_a_growing_step, "a right gradient: expected 0, got 6"),
     ("forgotten", lambda score, claimed, x: np.zeros(x.shape), "source cut off"),
     ("forgotten", lambda score, claimed, x: -claimed, "a right gradient"),
     (
@@ -452,3 +486,6 @@ EQUIVALENT_DEFINITIONS = {
 
 class TestExercises(ExerciseTests):
     path, names, others, wrong = PATH, NAMES, OTHERS, WRONG
+
+    def test_small_steps_to_one_side_will_do(self, exercises):
+        assert exercises.verdict("forgotten", one_sided_but_small).startswith("[x]")

@@ -9,6 +9,7 @@ import torch
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 from scipy.interpolate import RegularGridInterpolator
+from scipy.ndimage import zoom
 
 from helpers import backbones
 
@@ -291,7 +292,9 @@ def shapes_with(*, counts=None, channels=None, side=None):
     return answer
 
 
-def map_with(*, half=False, transposed=False, product=False, nearest=False, maximum=False):
+def map_with(
+    *, half=False, clipped=True, transposed=False, product=False, nearest=False, maximum=False
+):
     """The exercise's code with some of its bugs, or with others."""
 
     def answer(levels, size):
@@ -300,7 +303,8 @@ def map_with(*, half=False, transposed=False, product=False, nearest=False, maxi
             side = len(level)
             at = np.arange(size) * (side - 1) / (size - 1)
             if half:
-                at = ((np.arange(size) + 0.5) * side / size - 0.5).clip(0, side - 1)
+                at = (np.arange(size) + 0.5) * side / size - 0.5
+                at = at.clip(0, side - 1) if clipped else at
             if nearest:
                 at = np.round(at)
             near = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(side)))
@@ -346,6 +350,16 @@ WRONG = [
         shapes_with(channels=lambda s, t, f: sum(c for c, _ in t)),
         "strides 2 and 16",
     ),
+    (
+        "shapes_of",
+        shapes_with(channels=lambda s, t, f: f * (len(t) - 1) + max(c for c, _ in t)),
+        "strides 2 and 16",
+    ),
+    (
+        "shapes_of",
+        shapes_with(counts=lambda s, t, f: [1 for _ in t[1:]] + [0]),
+        "strides 2 and 16",
+    ),
     ("shapes_of", shapes_with(side=lambda s, t, f: -(-s // t[-1][1])), "a single tap"),
     ("shapes_of", shapes_with(side=lambda s, t, f: s // t[-1][1] // 2), "rounded up"),
     ("shapes_of", shapes_with(side=lambda s, t, f: s // (2 * t[-1][1])), "rounded up"),
@@ -370,16 +384,20 @@ WRONG = [
     ("weights", lambda e, d: norm(e, 0) * norm(d, 0) / norm(np.stack([e, d])), "5, 12"),
     ("weights", lambda e, d: np.full(e.shape[1:], 1 / e[0].size), "5, 12 and 8, 15"),
     ("weights", lambda e, d: norm(e, 1) * norm(d, 1), "expected shape (2, 3)"),
-    ("mended", map_with(product=True), "maps of 2 and 3"),
+    ("mended", map_with(product=True), "maps of 2 and 4"),
     ("mended", map_with(transposed=True), "a map of the right size"),
     ("mended", map_with(half=True), "corners on corners"),
-    ("mended", map_with(nearest=True), "from 2 to 3 a side"),
-    ("mended", map_with(maximum=True), "maps of 2 and 3"),
-    ("mended", lambda m, n: map_with()(m, n) / len(m), "maps of 2 and 3"),
+    ("mended", map_with(half=True, clipped=False), "[[1, 2], [5, 9]] to 3 a side: expected 1,"),
+    ("mended", lambda m, n: map_with(half=True, transposed=True, product=True)(m, n), "2 and 4"),
+    ("mended", lambda m, n: sum(zoom(level, n / len(level)) for level in m), "corners on corners"),
+    ("mended", lambda m, n: map_with()(m, n).astype(int), "[[1, 2], [5, 9]] to 3 a side"),
+    ("mended", map_with(nearest=True), "[[1, 2], [5, 9]] to 3 a side"),
+    ("mended", map_with(maximum=True), "maps of 2 and 4"),
+    ("mended", lambda m, n: map_with()(m, n) / len(m), "maps of 2 and 4"),
     ("mended", map_with(half=True, transposed=True), "a map of the right size"),
-    ("mended", map_with(half=True, product=True), "maps of 2 and 3"),
-    ("mended", lambda m, n: map_with()(m, n) + 1, "maps of 2 and 3"),
-    ("mended", lambda m, n: map_with()(m[:1], n), "maps of 2 and 3"),
+    ("mended", map_with(half=True, product=True), "maps of 2 and 4"),
+    ("mended", lambda m, n: map_with()(m, n) + 1, "maps of 2 and 4"),
+    ("mended", lambda m, n: map_with()(m[:1], n), "maps of 2 and 4"),
     ("mended", lambda m, n: map_with()(m, n - 1), "expected shape (5, 5)"),
 ]
 EQUIVALENT = {
