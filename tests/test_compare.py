@@ -144,11 +144,12 @@ def test_the_auroc_of_each_kind_is_that_of_its_images_among_the_normal_ones():
 
 def test_the_name_of_a_column_is_no_parameter(tmp_path):
     file = tmp_path / "compare.yml"
-    row = {"dataset": "elpv", "iterations": 70, "column": "10 s", "methods": [ONE]}
+    row = {"dataset": "elpv", "iterations": 70, "methods": [ONE]}
+    row["column"] = {"ko": "10초", "en": "10 s"}
     file.write_text(json.dumps({"family": [row, {"dataset": "elpv"}]}), encoding="utf-8")
     settings = {"dataset": "elpv", "iterations": 70}
     assert comparisons.plan(file, "family", [ONE, TWO])[0] == (ONE, settings)
-    assert comparisons.columns(file, "family") == {comparisons.key(ONE, settings): "10 s"}
+    assert comparisons.columns(file, "family", "en") == {comparisons.key(ONE, settings): "10 s"}
 
 
 def forbidden(*_, **__):

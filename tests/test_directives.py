@@ -567,7 +567,8 @@ def test_rows_of_one_name_share_a_column(tmp_path):
     root = lay_out(tmp_path)
     settings = {"dataset": "elpv", "category": "mono", "iterations": 70}
     store_comparison(root, [COMPARED, COMPARED | {"settings": settings}])
-    plan = {"memory_bank": [settings | {"column": "10 s", "methods": ["memory_bank/new"]}]}
+    column = {"ko": "10초", "en": "10 s"}
+    plan = {"memory_bank": [settings | {"column": column, "methods": ["memory_bank/new"]}]}
     (root / "book" / "compare.yml").write_text(json.dumps(plan), encoding="utf-8")
     app = build(root)
     text = words((Path(app.outdir) / "index.html").read_text(encoding="utf-8"))

@@ -69,14 +69,14 @@ def plan(path: str | Path, family: str, methods: Iterable[str]) -> list[tuple[st
     return list(found.values())
 
 
-def columns(path: str | Path, family: str) -> dict[str, str]:
+def columns(path: str | Path, family: str, language: str) -> dict[str, str]:
     """The names that rows of a plan have on pages, by `key`; most rows have none.
 
     Where methods need other parameters each for one purpose, say equal seconds, a common name puts
     them into one column.
     """
     return {
-        key(method, _settings(given)): given["column"]
+        key(method, _settings(given)): given["column"][language]
         for given in _mapping(Path(path)).get(family, [])
         if "column" in given
         for method in given["methods"]

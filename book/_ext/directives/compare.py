@@ -85,7 +85,7 @@ class Compare(BookDirective):
         """What a family's plan calls its rows."""
         path = (Path(self.env.srcdir) / self.config.book_registry).parent / "compare.yml"
         self.env.note_dependency(str(path))
-        return comparisons.columns(path, family) if path.is_file() else {}
+        return comparisons.columns(path, family, self.language) if path.is_file() else {}
 
     def contrast(self, name: str, rows: Sequence[Row]) -> list[nodes.Node]:
         """How far the scores of anomalous images lie above the others', by a parameter."""
