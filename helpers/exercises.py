@@ -55,6 +55,8 @@ def check(name: str, answer: Any, *properties: Property) -> None:
                 tried.arguments = tried.failure = None
             if problem := holds(tried):
                 raise _Told(problem)
+        if isinstance(tried, _Answer) and tried.changed:
+            raise _Told("right, but an argument is changed in place; work on a copy")
     except NotImplementedError:
         verdict = "[ ] {}: not attempted yet"
     except _Told as told:
@@ -144,6 +146,8 @@ class _Answer:
     Attributes:
         arguments: of the last call.
         failure: what the last call raised.
+        changed: whether some call changed its arguments; the copies are nobody's, but in the
+            notebook they would be the reader's data.
     """
 
     def __init__(self, function: Callable) -> None:
@@ -151,11 +155,13 @@ class _Answer:
         self.has_returned = False
         self.arguments: tuple | None = None
         self.failure: Exception | None = None
+        self.changed = False
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         self.arguments, self.failure = arguments, None
+        given = copy.deepcopy((arguments, named))
         try:
-            result = self.function(*copy.deepcopy(arguments), **copy.deepcopy(named))
+            result = self.function(*given[0], **given[1])
         except Exception as error:
             self.failure = error
             raise
@@ -165,6 +171,7 @@ class _Answer:
                 raise _Told(f"returned {result}{where}; is a `return` missing?")
             raise NotImplementedError
         self.has_returned = True
+        self.changed |= _differ(given, (arguments, named))
         return _without_tensors(result)
 
     def __getattr__(self, name: str) -> Any:
@@ -209,6 +216,20 @@ def _without_tensors(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return (list if isinstance(value, list) else tuple)(map(_without_tensors, value))
     return value
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether arrays, tensors or numbers somewhere in two nested arguments differ."""
+    one, other = _without_tensors(one), _without_tensors(other)
+    if isinstance(one, dict):
+        return one.keys() != other.keys() or any(_differ(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) != len(other) or any(map(_differ, one, other))
+    if isinstance(one, np.ndarray | int | float):
+        one, other = np.asarray(one), np.asarray(other)
+        numbers = one.dtype.kind in "fc"
+        return one.shape != other.shape or not np.array_equal(one, other, equal_nan=numbers)
+    return False
 
 
 def _short(value: Any) -> str:

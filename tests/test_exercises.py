@@ -61,13 +61,30 @@ def in_place(rows, bank):
 
 
 @pytest.mark.parametrize(
-    "answer", [with_broadcasting, with_torch, as_a_list_of_float32, in_place, brute_force]
+    "answer", [with_broadcasting, with_torch, as_a_list_of_float32, brute_force]
 )
 def test_every_right_answer_is_correct_whatever_it_is_made_of(capsys, answer):
-    kept = ROWS.copy(), BANK.copy()
     assert line(capsys, answer) == "[x] 2 scores: correct"
+
+
+def test_a_right_answer_that_changes_its_arguments_is_told_so_and_gets_copies(capsys):
+    kept = ROWS.copy(), BANK.copy()
+    told = "[!] 2 scores: right, but an argument is changed in place; work on a copy"
+    assert line(capsys, in_place) == told
     assert np.array_equal(ROWS, kept[0])
     assert np.array_equal(BANK, kept[1])
+
+
+def test_numbers_in_lists_and_dictionaries_are_arguments_too(capsys):
+    pair = [3.0, np.nan], {"more": [np.array([1, 2])]}
+
+    def careless(a, more):
+        more["more"][0] += 1
+        return a[0]
+
+    right = exercises.agrees(pair, 3.0)
+    assert "changed in place" in line(capsys, careless, right)
+    assert line(capsys, lambda a, more: a[0], right) == "[x] 2 scores: correct"
 
 
 def divides_by_zero(rows, bank):

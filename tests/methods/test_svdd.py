@@ -202,6 +202,11 @@ EQUIVALENT_DEFINITIONS = {
 # --- the exercises ------------------------------------------------------------------------------
 
 NAMES = ("squared_distance", "signed_exchange")
+EQUIVALENT = {
+    "signed_exchange": {
+        "apart = k[i, i] + k[j, j] - 2 * k[{i, j → j, i}]": "a kernel is symmetric",
+    },
+}
 
 
 def distance_by_loops(own, k_new, k_fit, alpha):
