@@ -146,6 +146,7 @@ def build_page(
 
 
 def schematics_shown() -> set[str]:
-    """Names of the drawings that some page of the book shows: a draft's page is not built."""
-    drafts = {m.id.split("/")[1] for m in registry.load(ROOT / "book" / "methods.yml").drafts()}
-    return {path.stem for path in (ROOT / "book/_static/figures").glob("*.svg")} - drafts
+    """Names of the drawings that some page of the book shows: those of drafts are not built."""
+    hidden = registry.load(ROOT / "book" / "methods.yml").hidden()
+    names = {name.removesuffix("/index").split("/")[-1] for name in hidden}
+    return {path.stem for path in (ROOT / "book/_static/figures").glob("*.svg")} - names
