@@ -364,10 +364,10 @@ def _expected(method: str) -> dict[str, Any]:
 
 def _why_not(expected: Mapping[str, Any], version: str, settings: Mapping[str, Any]) -> str:
     """Why the expected bands do not apply; "" if they do."""
+    if "settings" in expected and _comparable(settings) != _comparable(expected["settings"]):
+        return OTHER_SETTINGS
     if not expected.get("bands"):
         return NO_BAND
-    if _comparable(settings) != _comparable(expected["settings"]):
-        return OTHER_SETTINGS
     return "" if version == expected["version"] else OTHER_VERSION
 
 

@@ -82,7 +82,7 @@ def quickest() -> Path:
     paths = [
         path
         for path, result in results.items()
-        if "pixel_auroc" in result["metrics"] and "backbones" in path.read_text(encoding="utf-8")
+        if result and "pixel_auroc" in result["metrics"] and "backbones" in path.read_text("utf-8")
     ]
     return min(paths, key=lambda path: results[path]["seconds"])
 

@@ -47,7 +47,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
         ("check_fidelity", "/ (2 * apart)", "/ apart"),
         ("check_fidelity", "min(best, c - alpha[i], alpha[j])", "min(best, alpha[j])"),
         ("check_fidelity", "min(best, c - alpha[i], alpha[j])", "min(best, c - alpha[i])"),
-        ("check_fidelity", "- 2 * k @ alpha\n    small", "- k @ alpha\n    small"),
+        ("check_fidelity", "- 2 * k @ alpha\n    apart", "- k @ alpha\n    apart"),
         ("check_fidelity", "itself - 2 * cross", "itself - cross"),
         ("check_fidelity", "2 * cross + ball.centre_square", "2 * cross"),
         ("check_fidelity", "squares[kinds == 1].mean(), kinds", "squares.max(), kinds"),
