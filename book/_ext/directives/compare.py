@@ -64,7 +64,8 @@ class Compare(BookDirective):
         for sweep in _sweeps(rows) if len(families) == 1 else ():
             out += self.sweep(sweep)
         for name in dict.fromkeys(name for name in swept if name not in (None, "subset")):
-            out += self.contrast(name, [row for row in rows if _swept(row, rows) == name])
+            chosen = [row for row, other in zip(rows, swept, strict=True) if other == name]
+            out += self.contrast(name, chosen)
         days = sorted({row["made"] for row in rows})
         word = "made on" if len(days) == 1 else "made between"
         out += paragraph(self.say(word, days[0], days[-1]), classes=["book-note"])
@@ -134,28 +135,31 @@ class Compare(BookDirective):
     def kinds(self, label: str, rows: Sequence[Row]) -> list[nodes.Node]:
         """The image AUROC of each kind of defect on one data set."""
         kinds = sorted({kind for row in rows for kind in row["auroc_by_kind"]})
-        found = {row["method"]: row["auroc_by_kind"] for row in rows}
+        found = {
+            row["method"]: [number(row["auroc_by_kind"].get(kind)) for kind in kinds]
+            for row in rows
+        }
+        return self.a_row_each(self.say("by kind", label), kinds, found)
+
+    def speed(self, rows: Sequence[Row]) -> list[nodes.Node]:
+        """Megapixels a second on the first data set, a row a method."""
+        label, group = next(iter(_columns(rows, self.names).items()))
+        speeds = {row["method"]: [number(row.get("megapixels_per_second"), 2)] for row in group}
+        return self.a_row_each(self.say("speed"), [label], speeds)
+
+    def a_row_each(
+        self, title: str, columns: Sequence[str], found: Mapping[str, Sequence[str]]
+    ) -> list[nodes.Node]:
+        """A table with what was found of each method, by its id; nothing if there is none."""
         cells: list[list[Any]] = [
-            [[self.to_method(method)], *(number(found[method.id].get(kind)) for kind in kinds)]
+            [[self.to_method(method)], *found[method.id]]
             for method in self.methods.values()
             if method.id in found
         ]
         if not cells:
             return []
-        caption = paragraph(self.say("by kind", label), classes=["book-caption"])
-        return [caption, table([self.say("method"), *kinds], cells)]
-
-    def speed(self, rows: Sequence[Row]) -> list[nodes.Node]:
-        """Megapixels a second on the first data set, a row a method."""
-        label, group = next(iter(_columns(rows, self.names).items()))
-        speeds = {row["method"]: row.get("megapixels_per_second") for row in group}
-        cells: list[list[Any]] = [
-            [[self.to_method(method)], number(speeds[method.id], 2)]
-            for method in self.methods.values()
-            if method.id in speeds
-        ]
-        caption = paragraph(self.say("speed"), classes=["book-caption"])
-        return [caption, table([self.say("method"), label], cells)]
+        caption = paragraph(title, classes=["book-caption"])
+        return [caption, table([self.say("method"), *columns], cells)]
 
     def sweep(self, rows: Sequence[Row]) -> list[nodes.Node]:
         """The image AUROC by the number of normal images, as a curve and as numbers."""
@@ -200,9 +204,14 @@ class Compare(BookDirective):
         return [table(head, cells, row_classes=kinds)]
 
 
+def _fewer(row: Row) -> bool:
+    """Whether the row is of a number of normal images."""
+    return isinstance(row["settings"].get("subset"), int)
+
+
 def _swept(row: Row, rows: Sequence[Row]) -> str | None:
     """The setting of which the row is one value in a sweep."""
-    if isinstance(row["settings"].get("subset"), int):
+    if _fewer(row):
         return "subset"
     for name, value in row["settings"].items():
         values = {
@@ -232,7 +241,7 @@ def _sweeps(rows: Sequence[Row]) -> list[list[Row]]:
     ]
     swept = []
     for row in scored:
-        if isinstance(row["settings"].get("subset"), int) and _others(row) not in swept:
+        if _fewer(row) and _others(row) not in swept:
             swept.append(_others(row))
     return [[row for row in scored if _others(row) == settings] for settings in swept]
 
@@ -242,7 +251,7 @@ def _label(row: Row) -> str:
     more = [
         f"{name} {value}"
         for name, value in row["settings"].items()
-        if name not in NAMED and not (name == "subset" and isinstance(value, int))
+        if name not in NAMED and not (name == "subset" and _fewer(row))
     ]
     return ", ".join([row["dataset"], *more])
 
