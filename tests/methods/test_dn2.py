@@ -90,10 +90,11 @@ BROKEN = {
         "rng.random((count, images)).argsort(axis=1)[:, :size]",
         "np.tile(np.arange(images), (count, 1))[:, :size]",
     ),
-    "look-alikes out of order": (
-        'np.argsort(brightness, kind="stable")',
-        "np.arange(len(brightness))",
+    "groups of the least alike": (
+        "cdist(small, small).argsort(axis=1)",
+        "(-cdist(small, small)).argsort(axis=1)",
     ),
+    "a thumbnail of the corner": ("adaptive_avg_pool2d(grey, 32)", "grey[:, :32, :32]"),
     "the mean patch": ("amax(dim=1).numpy()", "mean(dim=1).numpy()"),
     "the farthest of the bank": ("torch.cdist(one, bank).amin", "torch.cdist(one, bank).amax"),
 }
@@ -328,6 +329,32 @@ EQUIVALENT = {
 }
 EQUIVALENT_DEFINITIONS = {
     "bytes_needed": "an estimate from above; its growth is tested here",
+    "image_scores": {
+        "return np.sort({squares, axis=1 → squares})[:, :neighbours].mean(axis=1)": (
+            "the last axis is the default"
+        ),
+    },
+    "scores_within": {
+        "return np.sort({squares, axis=1 → squares})[:, :count].mean(axis=1)": (
+            "the last axis is the default"
+        ),
+    },
+    "cleaned": {
+        "worst_last = np.argsort(scores_within(bank, neighbours){, kind='stable' → })": (
+            "which of several equal scores goes is open; stable only makes it the same everywhere"
+        ),
+    },
+    "random_groups": {
+        "return {rng.random → -rng.random}((count, images)).argsort(axis=1)[:, :size]": (
+            "numbers at random are so in descending order too"
+        ),
+        "return rng.random((count, images)).argsort({axis=1 → })[:, :size]": (
+            "the last axis is the default"
+        ),
+    },
+    "alike_groups": {
+        "return cdist(small, small).argsort({axis=1 → })[:, :size]": "the last axis is the default",
+    },
 }
 
 
