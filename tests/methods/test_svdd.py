@@ -277,11 +277,13 @@ def exchange_by_search(k, beta, low, high, i, j):
 OTHERS = {"squared_distance": distance_by_loops, "signed_exchange": exchange_by_search}
 
 
-def exchanged(*, twice=2, slope_factor=2, clip=lambda room: (room[0], room[1]), back=True):
+def exchanged(
+    *, twice=2, slope_factor=2, clip=lambda room: (room[0], room[1]), back=True, centre=np.array
+):
     """Answers that go wrong in one place each; `room` is (least, most, parts of both)."""
 
     def answer(k, beta, low, high, i, j):
-        slope = np.diag(k) - slope_factor * k @ beta
+        slope = np.diag(k) - slope_factor * k @ centre(beta)
         best = (slope[i] - slope[j]) / (twice * (k[i, i] + k[j, j] - 2 * k[i, j]))
         down, up = (low[i] - beta[i], beta[j] - high[j]), (high[i] - beta[i], beta[j] - low[j])
         step = np.clip(best, *clip((max(down), min(up), down, up)))
@@ -340,6 +342,7 @@ WRONG = [
     ("signed_exchange", exchanged(clip=lambda r: (r[0], r[3][0])), "beta[j] keeps its lower bound"),
     ("signed_exchange", exchanged(clip=lambda r: (r[0], r[3][1])), "beta[i] keeps its upper bound"),
     ("signed_exchange", exchanged(clip=lambda r: (0, r[1])), "i and j exchanged"),
+    ("signed_exchange", exchanged(centre=np.abs), "a defect: expected 0.8"),
     ("signed_exchange", exchanged(clip=lambda r: (r[2][1], r[1])), "a defect, low[i]"),
     ("signed_exchange", exchanged(clip=lambda r: (r[2][0], r[1])), "high[j]"),
     ("signed_exchange", only_beta, "expected shape (3,), got (2,)"),
