@@ -67,7 +67,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
         ("check_limits", "+ (b**2).sum(axis=1) - 2 * a @ b.T", "+ (b**2).sum(axis=1) - a @ b.T"),
         ("check_twin", "1.0 if ball.width", "0.0 if ball.width"),
         ("check_whitening", "/ sizes[:k] * np.sqrt(len(normal))", "* np.sqrt(len(normal))"),
-        ("check_whitening", "(explained, share)) + 1", "(explained, share)) + 2"),
+        ("check_whitening", "(explained, share) + 1", "(explained, share) + 2"),
         ("check_whitening", "np.sqrt(2 * points.var", "np.sqrt(points.var"),
         ("check_choice", "fit_ball(points[~mine], nu, width)", "fit_ball(points[mine], nu, width)"),
         ("check_choice", "% folds == fold", "// folds == fold"),
