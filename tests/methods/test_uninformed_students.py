@@ -124,6 +124,8 @@ def test_the_network_is_that_of_the_text(book):
     assert all(not layer.bias.any() for layer in wide if isinstance(layer, nn.Conv2d))
     spread = [float(w.weight.std() * w.weight[0].numel() ** 0.5) for w in wide[6::2]]
     assert np.allclose(spread, 2**0.5, rtol=0.03)
+    first = np.random.default_rng(0).normal(0, (2 / 75) ** 0.5, (16, 3, 5, 5))
+    assert np.array_equal(network[0].weight.detach().numpy(), first.astype(np.float32))
     same, other = book.patch_network(7, 0), book.patch_network(7, 1)
     assert torch.equal(network[0].weight, same[0].weight)
     assert not torch.equal(network[0].weight, other[0].weight)
@@ -259,11 +261,19 @@ def test_the_compactness_loss_is_of_dimensions_not_of_samples_and_with_signs_has
         assert float(book.compactness_loss(random_map(7, 5, seed=seed), signed=True)) >= -5 - 1e-4
 
 
-def test_a_teacher_learns_and_is_frozen_then(book):
+def test_a_teacher_learns_and_is_frozen_then(book, monkeypatch):
     patches = random_images(80, 32, 32)
     wanted = torch.tensor(patches.mean(axis=(1, 2)) / 4 - 32)
-    before = torch.get_rng_state()
+    before, starts, plain = torch.get_rng_state(), [], book.start_weights
+
+    def watched(layer, *settings, **more):
+        starts.append(plain(layer, *settings, **more).weight.detach().clone())
+        return layer
+
+    monkeypatch.setattr(book, "start_weights", watched)
     teacher, history = book.distil(patches, wanted, 4, 0.1, 12, 0, "cpu")
+    decoder = np.random.default_rng([0, 1]).normal(0, 0.5, (3, 4))  # as much out as in
+    assert np.array_equal(starts[-1], decoder.astype(np.float32))
     assert torch.equal(before, torch.get_rng_state())
     assert history.shape == (12, 2) and history[-3:, 0].mean() < history[:3, 0].mean()
     assert not any(p.requires_grad for p in teacher.parameters())
@@ -479,8 +489,8 @@ def test_backbone_features_are_projected_by_one_matrix_and_enlarged(book):
     level = random_map(3, 8, 9, 9)
     network = type("Network", (), {"features": lambda self, images: [level, level[:, :2]]})()
     found = book.projected(network, None, 5, 3, 7)  # 9 = 3 + 6: nothing is enlarged
-    draw = torch.Generator().manual_seed(7)
-    matrix = torch.randn(5, 8, generator=draw) / 8**0.5
+    matrix = np.random.default_rng(7).normal(size=(5, 8)) / 8**0.5
+    matrix = torch.tensor(matrix).float()
     wanted = (matrix @ level.flatten(2)).reshape(3, 5, 9, 9)[:, :, 3:6, 3:6]
     assert torch.allclose(found, wanted, atol=1e-5)
     assert book.projected(network, None, 5, 12, 7).shape == (3, 5, 12, 12)
@@ -626,6 +636,7 @@ EQUIVALENT = {
 }
 
 EQUIVALENT_DEFINITIONS = {
+    "start_weights": "tested above",
     "patch_network": "tested above",
     "multiplications": "tested above",
     "load_pictures": "tested above",
