@@ -262,21 +262,21 @@ def test_the_compactness_loss_is_of_dimensions_not_of_samples_and_with_signs_has
 
 
 def test_a_teacher_learns_and_is_frozen_then(book):
-    patches = random_images(80, 32, 32)
-    wanted = torch.tensor(patches.mean(axis=(1, 2)) / 4 - 32)
+    patches = random_images(80, 1, 1).repeat(32, axis=1).repeat(32, axis=2)  # plain colours
+    wanted = torch.tensor(patches.mean(axis=(1, 2)) / 64 - 2)
     before = torch.get_rng_state()
-    teacher, history = book.distil(patches, wanted, 4, 0.1, 12, 0, "cpu")
+    teacher, history = book.distil(patches, wanted, 4, 0.1, 24, 0, "cpu")
     assert torch.equal(before, torch.get_rng_state())
     part = torch.randint(80, (64,), generator=torch.Generator().manual_seed(0))
     first = wanted[part].square().sum(dim=1).mean()  # a decoder that starts at 0 says 0
     assert history[0, 0] == pytest.approx(float(first))
-    assert history.shape == (12, 2) and history[-3:, 0].mean() < history[:3, 0].mean()
+    assert history.shape == (24, 2) and history[-3:, 0].mean() < 0.8 * history[:3, 0].mean()
     assert not any(p.requires_grad for p in teacher.parameters())
     assert {p.dtype for p in teacher.parameters()} == {torch.float32}
-    again, same = book.distil(patches, wanted, 4, 0.1, 12, 0, "cpu")
+    again, same = book.distil(patches, wanted, 4, 0.1, 24, 0, "cpu")
     assert np.array_equal(history, same)
     assert all(map(torch.equal, teacher.parameters(), again.parameters()))
-    assert not np.array_equal(history, book.distil(patches, wanted, 4, 0.1, 12, 1, "cpu")[1])
+    assert not np.array_equal(history, book.distil(patches, wanted, 4, 0.1, 24, 1, "cpu")[1])
 
 
 def test_the_rate_rises_and_falls_and_only_the_named_gradients_are_rounded(book):
