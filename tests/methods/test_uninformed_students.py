@@ -564,14 +564,14 @@ def walked(widen, order="before"):
     return answer
 
 
-def gap(places=None, pick=np.max, size=np.abs, start=0.0):
+def gap(places=None, pick=np.max, size=np.abs, start=0.0, side=None):
     """worst_gap that looks elsewhere."""
 
-    def answer(dense, describe, image, side):
-        found, gaps = dense(image), [start]
+    def answer(dense, describe, image, given):
+        found, gaps, width = dense(image), [start], side or given
         spots = list(np.ndindex(*found.shape[1:]))
         for r, c in spots if places is None else places(spots):
-            patch = image[:, r : r + side, c : c + side]
+            patch = image[:, r : r + width, c : c + width]
             gaps.append(pick(size(found[:, r, c] - describe(patch))))
         return max(gaps)
 
@@ -616,6 +616,9 @@ WRONG = [
     ("worst_gap", gap(lambda spots: spots[:1]), "one pixel"),
     ("worst_gap", gap(lambda spots: spots[-1:]), "always zero"),
     ("worst_gap", gap(pick=np.min), "a column off"),
+    ("worst_gap", gap(lambda spots: [s for s in spots if s[1] % 2 == 0]), "inner position"),
+    ("worst_gap", gap(lambda s: [s[0], s[-1], (0, s[-1][1]), (s[-1][0], 0)]), "inner position"),
+    ("worst_gap", gap(side=4), "patches of 3"),
     ("worst_gap", gap(size=lambda x: x), "a column off"),
     ("worst_gap", gap(pick=lambda x: x[0]), "a column off"),
     ("worst_gap", gap(pick=np.linalg.norm), "both components"),
