@@ -318,9 +318,9 @@ NAMES = ("hard_mean", "on_scale", "mended")
 
 
 def hard_by_sorting(squares, share):
-    ranked = np.sort(squares, axis=None)[::-1]
-    left = len(ranked) - int(np.ceil(share * (len(ranked) - 1)))
-    return ranked[:left].mean()
+    ranked = np.sort(squares, axis=None)
+    limit = np.interp(share * (len(ranked) - 1), np.arange(len(ranked)), ranked)
+    return ranked[ranked >= limit].mean()
 
 
 def scale_by_interpolation(maps, held):
@@ -357,6 +357,44 @@ def hard_with(*, axis=None, strict=False, kind="mean", low=False):
     return answer
 
 
+def by_count(rounded):
+    """The largest numbers, so many that their share is left: equal ones are torn apart."""
+
+    def answer(squares, share):
+        left = max(int(rounded((1 - share) * squares.size)), 1)
+        return np.sort(squares, axis=None)[-left:].mean()
+
+    return answer
+
+
+def quantile_by(method):
+    """hard_mean with another interpolation."""
+
+    def answer(squares, share):
+        return squares[squares >= np.quantile(squares, share, method=method)].mean()
+
+    return answer
+
+
+def loss_of_pictures(pictures_term, hard=None):
+    """L_ST with another term for the other pictures, or another hard mean."""
+
+    def answer(wanted, found, pictures, p):
+        d = wanted.shape[1]
+        squares = (wanted - found[:, :d]) ** 2
+        first = (
+            squares[squares >= np.quantile(squares, p)].mean() if hard is None else hard(squares, p)
+        )
+        return first + pictures_term(pictures[:, :d])
+
+    return answer
+
+
+def per_position(squares, p):
+    limits = np.quantile(squares, p, axis=(0, 1), keepdims=True)
+    return squares[squares >= limits].mean()
+
+
 def scale_with(
     *, source="held", levels=(0.9, 0.995), divide="range", top=0.1, clip=False, axis=None
 ):
@@ -390,12 +428,16 @@ WRONG = [
     ("hard_mean", hard_with(kind="spread"), "half of four"),
     ("hard_mean", hard_with(kind="limit"), "half of four"),
     ("hard_mean", hard_with(kind="count"), "half of four"),
-    ("hard_mean", hard_with(low=True), "all of them"),
+    ("hard_mean", hard_with(low=True), "between two values"),
     ("hard_mean", hard_with(axis=0), "two images"),
     ("hard_mean", hard_with(axis=-1), "two images"),
     ("hard_mean", lambda s, p: s.mean(), "half of four"),
     ("hard_mean", lambda s, p: s.max(), "half of four"),
     ("hard_mean", lambda s, p: s[s >= p * s.max()].mean(), "half of four"),
+    ("hard_mean", by_count(np.floor), "the quantile counts, too"),
+    ("hard_mean", by_count(np.ceil), "between two values"),
+    ("hard_mean", quantile_by("hazen"), "between two values"),
+    ("hard_mean", quantile_by("weibull"), "between two values"),
     ("on_scale", scale_with(source="maps"), "low, high and beyond"),
     ("on_scale", scale_with(levels=(0.9, 0.999)), "low, high and beyond"),
     ("on_scale", scale_with(levels=(0.1, 0.995)), "low, high and beyond"),
@@ -405,19 +447,27 @@ WRONG = [
     ("on_scale", lambda m, h: (m - m.min()) / (m.max() - m.min()), "low, high and beyond"),
     ("on_scale", lambda m, h: 0.1 * (m - 180) / 19, "four times as large"),
     ("on_scale", lambda m, h: np.minimum(scale_with()(m, h), 0.5), "nothing is clipped"),
+    ("on_scale", lambda m, h: np.minimum(scale_with()(m, h), 1), "nothing is clipped"),
+    ("on_scale", lambda m, h: scale_with()(m, h).clip(-1, 1), "nothing is clipped"),
     ("on_scale", lambda m, h: scale_with()(m, h).max(), "expected shape (2, 1, 2)"),
     ("on_scale", lambda m, h: np.maximum(scale_with()(m, h), -0.5), "nothing is clipped"),
     ("mended", loss_with(half=1, other=None, each=True), "the half that imitates"),
     ("mended", loss_with(half=1), "the half that imitates"),
     ("mended", loss_with(each=True), "the half that imitates"),
-    ("mended", loss_with(other=None), "other pictures, first half"),
-    ("mended", loss_with(other=1), "other pictures, first half"),
+    ("mended", loss_with(other=None), "both terms, one image"),
+    ("mended", loss_with(other=1), "both terms, one image"),
     ("mended", loss_with(other=None, each=True), "the half that imitates"),
     ("mended", loss_with(share=0.0), "the half that imitates"),
     ("mended", loss_with(share=1.0), "one limit for all images"),
-    ("mended", loss_with(weight=0.0), "other pictures"),
-    ("mended", loss_with(root=True), "other pictures"),
-    ("mended", loss_with(weight=2.0), "other pictures"),
+    ("mended", loss_with(weight=0.0), "both terms, one image"),
+    ("mended", loss_with(root=True), "both terms, one image"),
+    ("mended", loss_with(weight=2.0), "both terms, one image"),
+    ("mended", loss_of_pictures(lambda x: (x[0] ** 2).mean()), "three features"),
+    ("mended", loss_of_pictures(lambda x: (x**2).mean(axis=(1, 2, 3)).sum()), "three features"),
+    ("mended", loss_of_pictures(lambda x: (x**2).sum(axis=(2, 3)).mean()), "three features"),
+    ("mended", loss_of_pictures(lambda x: (x[:, :2] ** 2).mean()), "three features"),
+    ("mended", loss_of_pictures(lambda x: (x[..., 0, 0] ** 2).mean()), "three features"),
+    ("mended", loss_of_pictures(lambda x: (x**2).mean(), hard=per_position), "three features"),
 ]  # fmt: skip
 EQUIVALENT: dict[str, dict[str, str]] = {}
 EQUIVALENT_DEFINITIONS: dict[str, str | dict[str, str]] = {
