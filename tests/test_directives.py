@@ -603,6 +603,13 @@ def test_the_way_from_random_weights_is_shown_where_it_is_asked_for(tmp_path):
     assert "Method elpv/mono \n New 0.712 → 0.957" in shown
 
 
+def test_a_baseline_of_one_method_alone_is_none_of_the_table():
+    both = {"mean grey": 0.53, "Gaussian on the same features": 0.9}
+    other = COMPARED | {"method": "autoencoder/other", "baselines": both}
+    assert compare._baselines([COMPARED, other]) == {"mean grey": 0.53}
+    assert compare._baselines([other]) == both
+
+
 def test_a_family_without_record_says_so(index):
     assert "There is no comparison record of this family yet." in words(index)
 

@@ -306,10 +306,12 @@ def _pair(method: str, rows: Sequence[Row]) -> tuple[float | None, float] | None
 
 
 def _baselines(rows: Sequence[Row]) -> dict[str, float]:
+    """Those that every row has: what one method alone is compared with is no baseline of all."""
+    shared = set.intersection(*(set(row["baselines"]) for row in rows)) if rows else set()
     found: dict[str, float] = {}
     for row in rows:
         for name, value in row["baselines"].items():
-            if value is not None:
+            if name in shared and value is not None:
                 found.setdefault(name, value)
     return found
 
