@@ -69,7 +69,6 @@ def test_the_checks_pass_on_the_notebook_as_it_is(fcdd, seed):
         ("[torch.cat(parts)] if mixed else parts", "parts", "mixed or not"),
         ("[torch.cat(parts)] if mixed else parts", "[torch.cat(parts)]", "mixed or not"),
         ("sgd.step()", "pass", "nothing learnt"),
-        ("for x in (clean, dirty)]", "for x in (dirty, clean)]", "swapped"),
         ("dim=(0, 2, 3)\n", "dim=(0, 2)\n", "mean|variance|size|shape"),
         ("norm = nn.BatchNorm2d(head[1].num_features)", "norm = head[1]", "old head"),
     ],
