@@ -424,7 +424,15 @@ WRONG = [
         "3 rows, 4 columns",
     ),
 ]
-EQUIVALENT: dict = {}
+EQUIVALENT = {
+    "weighted_mean": {
+        line: "pixels lie whole steps from the border, so no further one comes in"
+        for line in (
+            "sides.append(bell * (abs(away) <= {(length - 1) → length} / 2))",
+            "sides.append(bell * (abs(away) <= (length - {1 → 0}) / 2))",
+        )
+    },
+}
 EQUIVALENT_DEFINITIONS = {
     "bytes_needed": "an estimate from above; its growth is tested here",
     "seconds_needed": "an estimate of time",
