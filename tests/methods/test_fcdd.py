@@ -7,12 +7,13 @@ import pytest
 import torch
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
+from scipy import ndimage
 from torch import nn
 
 from helpers import backbones
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "one_class" / "fcdd.ipynb"
-CHECKS = ("fidelity", "maps", "field", "confetti", "training", "statistics")
+CHECKS = ("fidelity", "maps", "field", "confetti", "training", "piece", "network", "statistics")
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +266,41 @@ def test_what_it_needs_grows_with_images_depth_and_size(fcdd):
         assert fcdd.bytes_needed(**settings | {name: 2 * settings[name]}) > base
 
 
+def test_confetti_is_drawn_as_described(fcdd):
+    grey = np.random.default_rng(1).integers(0, 256, (8, 40, 40, 1), dtype=np.uint8)
+    grey[0], grey[1] = 0, 255  # nothing can be taken from one, nothing added to the other
+    draw = np.random.default_rng(5)
+    for image, found in zip(grey[..., 0], fcdd.confetti(grey.repeat(3, 3), 5), strict=True):
+        added = np.zeros((40, 40))
+        for _ in range(draw.integers(1, 4)):
+            inside = fcdd.piece(40, draw)
+            added[inside] = draw.uniform(-255, 255)
+        added = ndimage.gaussian_filter(added, 40 / 128)
+        wanted = np.clip(image + added, 0, 255)
+        if abs(wanted - image).mean() < 0.025:
+            wanted = np.clip(image - added, 0, 255)
+        assert np.array_equal(found, np.rint(wanted)[..., None].repeat(3, 2))
+
+
+def test_heats_come_in_batches_without_gradients(fcdd):
+    head, features = fcdd.new_head(3, 4, 0).eval(), random_features(130, 3, 2, 5)
+    heats = fcdd.heats_of(head, features)
+    assert heats.shape == (130, 2, 5) and not heats.requires_grad
+    assert torch.allclose(heats, fcdd.heat(head(features)), atol=1e-6)
+
+
+def test_training_puts_the_head_into_training_and_back(fcdd):
+    head = fcdd.new_head(2, 3, 0).eval()
+    fcdd.train_head(head, random_features(5, 2, 3, 3), random_features(5, 2, 3, 3), 3, 0.1, 4, 0)
+    assert head[1].num_batches_tracked == 3 and not head.training
+
+
+def test_sharpness_is_the_mean_absolute_laplacian(fcdd):
+    images = np.zeros((2, 7, 7, 3), np.uint8)
+    images[0, 3, 3] = 30, 60, 90  # 60 in grey: 4 x 60 in the middle, 60 at each neighbour
+    assert fcdd.sharpness(images).tolist() == pytest.approx([8 * 60 / 49, 0])
+
+
 def test_out_of_focus_blurs_within_images_alone(fcdd):
     images = np.zeros((2, 20, 20, 3), np.uint8)
     images[0, 10, 10] = 200
@@ -426,16 +462,47 @@ WRONG = [
 ]
 EQUIVALENT = {
     "weighted_mean": {
-        line: "pixels lie whole steps from the border, so no further one comes in"
-        for line in (
-            "sides.append(bell * (abs(away) <= {(length - 1) → length} / 2))",
-            "sides.append(bell * (abs(away) <= (length - {1 → 0}) / 2))",
-        )
+        "sides.append(bell * (abs(away) <= {(length - 1) → length} / 2))": (
+            "pixels lie whole steps from the border, so no further one comes in"
+        ),
+        "sides.append(bell * (abs(away) <= (length - {1 → 0}) / 2))": "the same as above",
     },
 }
 EQUIVALENT_DEFINITIONS = {
     "bytes_needed": "an estimate from above; its growth is tested here",
     "seconds_needed": "an estimate of time",
+    "receptive_field": "tested above on three depths; how much room the strips have is open",
+    "whole": "front and head, one after the other",
+    "influence": "tested above",
+    "confetti": "tested above, drawn again",
+    "train_head": "tested above",
+    "heats_of": "tested above",
+    "simply_enlarged": "torch's own enlarging",
+    "pixel_auroc": "the helpers' own, on the images with masks",
+    "out_of_focus": "tested above",
+    "sharpness": "tested above",
+    "heat": {
+        "return (outputs[:, {0 → -1}].square() + 1).sqrt() - 1": "there is one channel",
+    },
+    "anomaly_maps": {
+        "end = size - first - whole.shape[-{1 → 2}]": "images are square",
+        "return F.pad(whole, (first, end, first, end))[:, {0 → -1}].numpy()": (
+            "there is one channel"
+        ),
+    },
+    "piece": {
+        "return np.maximum(abs(along), abs(across)) {<= → <} side / 2": (
+            "no pixel lies on the border itself"
+        ),
+    },
+    "with_statistics_of": {
+        "before = torch.cat([head[0](part) for part in features.split({64 → 65})])": (
+            "however many at a time"
+        ),
+        "before = torch.cat([head[0](part) for part in features.split({64 → 63})])": (
+            "however many at a time"
+        ),
+    },
 }
 
 
