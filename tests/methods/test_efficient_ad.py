@@ -310,29 +310,32 @@ def test_numbers_are_double_on_a_cpu_and_single_elsewhere(book):
     assert book.precise("cuda") == book.precise(torch.device("cuda:1")) == torch.float32
 
 
-def test_slow_shading_falls_evenly_from_left_to_right(book):
-    images = np.full((2, 3, 5, 3), 200, np.uint8)
-    images[1] = 100
-    found = book.shaded(images, 0.5)
-    assert found.dtype == np.uint8 and found.shape == images.shape
-    assert found[0, 2, :, 1].tolist() == [200, 175, 150, 125, 100]
-    assert found[1, 0, :, 2].tolist() == [100, 87, 75, 62, 50]
+def test_a_spot_is_a_darker_square_of_its_side_within_the_image(book):
+    images = np.full((40, 20, 30, 3), 100, np.uint8)
+    for side in (2, 4):
+        found = book.spotted(images, side)
+        assert found.dtype == np.uint8 and (images == 100).all()
+        assert ((found == 40) | (found == 100)).all()
+        assert ((found == 40).sum(axis=(1, 2, 3)) == 3 * side**2).all()
+        for image in found[..., 0] == 40:
+            rows, columns = np.nonzero(image)
+            assert np.ptp(rows) == np.ptp(columns) == side - 1
+            assert 4 <= rows.min() < 16 and 6 <= columns.min() < 24
+    assert len({image.tobytes() for image in found}) > 30
+    assert np.array_equal(found, book.spotted(images, 4))
+    assert not np.array_equal(found, book.spotted(images, 4, seed=1))
 
 
-def test_scores_of_an_image_set_are_those_of_its_maps_and_thumbnails(book, monkeypatch):
+def test_scores_of_images_are_those_of_their_maps(book, monkeypatch):
     detector, _ = book.small_detector(0)
-    part = SimpleNamespace(images=book.random_images(5, 64, 0))
+    images = book.random_images(5, 64, 0)
     held = book.branch_maps(detector, book.random_images(4, 64, 1))
-    names = {"detector": detector, "held_maps": held, "image_size": 64, "fit": None}
-    for name, value in names.items():
+    for name, value in {"detector": detector, "held_maps": held, "image_size": 64}.items():
         monkeypatch.setattr(book, name, value, raising=False)
-    nearest = {"mean grey": np.zeros(5), "thumbnail nearest neighbour": np.arange(5.0)}
-    monkeypatch.setattr(book, "baselines", SimpleNamespace(trivial=lambda fit, part: nearest))
-    found = book.all_scores(part)
-    assert list(found) == ["student", "autoencoder", "both", "thumbnails"]
-    maps = book.three_maps(book.branch_maps(detector, part.images), held, 64)
+    found = book.all_scores(images)
+    assert list(found) == ["student", "autoencoder", "both"]
+    maps = book.three_maps(book.branch_maps(detector, images), held, 64)
     assert all(np.allclose(found[name], maps[name].max(axis=(1, 2))) for name in maps)
-    assert found["thumbnails"].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_darker_cells_are_the_same_cells_with_smaller_values(book):
@@ -537,7 +540,7 @@ EQUIVALENT_DEFINITIONS: dict[str, str | dict[str, str]] = {
     "pixel_auroc": "calls metrics.pixel_auroc for the notebook's masks",
     "of_kind": "tested above",
     "darker": "tested above",
-    "shaded": "tested above",
+    "spotted": "tested above",
     "all_scores": "tested above",
     "precise": "tested above",
 }
