@@ -32,6 +32,7 @@ def panda():
 def run_checks(notebook, seed=0):
     for name in CHECKS:
         getattr(notebook, name)(seed)
+    notebook.check_shape()
     notebook.check_patches()
 
 
@@ -98,6 +99,11 @@ BROKEN = {
         "torch.randperm(count, generator=draw)",
         "torch.arange(count)",
     ),
+    "the spread of one number": ("vectors.var(axis=0).mean()", "vectors.var(axis=0).max()"),
+    "cosines of vectors that keep their lengths": ("units @ units.T", "vectors @ vectors.T"),
+    "the rank around zero": ("away = vectors - vectors.mean(axis=0)", "away = vectors"),
+    "the rank of the roots": ("compute_uv=False) ** 2", "compute_uv=False)"),
+    "what overflows stays": (".nan_to_num(0, 0, 0)", ""),
     "the mean patch": ("amax(dim=1).cpu()", "mean(dim=1).cpu()"),
     "the farthest of the bank": ("torch.cdist(one, bank).amin", "torch.cdist(one, bank).amax"),
 }
@@ -153,6 +159,14 @@ def test_fisher_depends_on_its_seed_and_leaves_everything_as_it_was(panda, case)
 
 
 # --- the split and the training -----------------------------------------------------------------
+
+
+def test_an_overflowing_training_does_not_stop_the_notebook(panda, case):
+    tail, maps, centre = case
+    wild = panda.adapt(tail, maps, centre, SETTINGS | {"rate": 1e30})
+    vectors = panda.to_vectors(wild, maps)
+    assert np.isfinite(vectors).all()
+    assert all(np.isfinite(value) for value in panda.shape_of(vectors).values())
 
 
 @pytest.mark.parametrize(
@@ -260,6 +274,9 @@ def test_states_are_of_the_vectors_and_the_old_centre(panda, case):
     )
     spread = ((vectors[:3] - vectors[:3].mean(axis=0)) ** 2).mean()
     assert np.isclose(state["spread"], spread)
+    units = vectors[:3] / np.linalg.norm(vectors[:3], axis=1, keepdims=True)
+    assert np.isclose(state["cosine"], np.mean([[u @ w for u in units] for w in units]))
+    assert 1 < state["effective rank"] < 2 + 1e-9  # three vectors around their mean
     assert np.isclose(state["AUROC"], panda.image_scores(vectors, vectors[:3], 2)[4])
     assert np.allclose(panda.scores_by(tail, maps), panda.image_scores(vectors, vectors[:3], 2))
     away = ((vectors - centre.numpy()) ** 2).sum(axis=1)
