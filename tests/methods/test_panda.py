@@ -456,6 +456,10 @@ WRONG = [
 ]
 EQUIVALENT = {}
 EQUIVALENT_DEFINITIONS = {
+    "to_vectors": {
+        "parts = [pooled(tail(part)) for part in maps.split({16 → 17})]": "how many at once",
+        "parts = [pooled(tail(part)) for part in maps.split({16 → 15})]": "how many at once",
+    },
     "tail_of": "tested above",
     "frozen_backbone": "tested above",
     "front_maps": "tested above",
