@@ -454,7 +454,11 @@ WRONG = [
     ("best_moment", lambda t, b, k: moment()(t, b, k).max(), "expected shape (2,)"),
     ("best_moment", one_scale, "both moments"),
 ]
-EQUIVALENT = {}
+EQUIVALENT = {
+    "best_moment": {
+        "scale = np.sort({squares, axis=1 → squares})[:, 1:k + 1].mean()": "the last axis is sorted",
+    },
+}
 EQUIVALENT_DEFINITIONS = {
     "to_vectors": {
         "parts = [pooled(tail(part)) for part in maps.split({16 → 17})]": "how many at once",
