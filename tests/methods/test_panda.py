@@ -456,7 +456,7 @@ WRONG = [
 ]
 EQUIVALENT = {
     "best_moment": {
-        "scale = np.sort({squares, axis=1 → squares})[:, 1:k + 1].mean()": "the last axis is sorted",
+        "scale = np.sort({squares, axis=1 → squares})[:, 1:k + 1].mean()": "the last axis anyway",
     },
 }
 EQUIVALENT_DEFINITIONS = {
