@@ -460,6 +460,21 @@ EQUIVALENT = {
     },
 }
 EQUIVALENT_DEFINITIONS = {
+    "image_scores": {
+        "return np.sort({squares, axis=1 → squares})[:, :neighbours].mean(axis=1)": "the last axis",
+    },
+    "fisher_information": {"vector = pooled(tail(one))[{0 → -1}]": "one image at a time"},
+    "batches": {
+        "waiting = {torch.zeros → torch.ones}(0, dtype=torch.long)": "it is empty",
+        "waiting = torch.zeros({0, dtype=torch.long → 0})": "it is empty",
+    },
+    "adapt": {
+        "bar = {'total': number, 'leave': {False → True}, 'disable': None}": "shown only",
+        "for step, part in enumerate({tqdm(parts, 'training', **bar) → parts}):": "shown only",
+        "for step, part in enumerate(tqdm(parts, 'training'{, **bar → })):": "shown only",
+        "sgd.param_groups[{0 → -1}]['lr'] = settings['rate'] * (1 - step / number)": "one group",
+        "nn.utils.clip_grad_norm_(weights, clip or {float('inf') → 'inf'})": "read as a number",
+    },
     "to_vectors": {
         "parts = [pooled(tail(part)) for part in maps.split({16 → 17})]": "how many at once",
         "parts = [pooled(tail(part)) for part in maps.split({16 → 15})]": "how many at once",
