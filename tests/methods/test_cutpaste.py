@@ -86,7 +86,7 @@ BROKEN = {
         "pasted[target], mask[target] = piece, True",
         "mask[target] = True",
     ),
-    "all of the scar's box": ("turned[shape], shape", "turned[shape], True"),
+    "all of the scar's box": ("np.rint(turned[shape]), shape", "np.rint(turned[shape]), True"),
     "scars of another width": ("rng.uniform((10, 2), (25, 16))", "rng.uniform((10, 2), (25, 30))"),
     "scars of another length": ("rng.uniform((10, 2), (25, 16))", "rng.uniform((3, 2), (9, 16))"),
     "scars upright": ("angle = rng.uniform(-45, 45)", "angle = 0.0"),
@@ -173,7 +173,7 @@ def test_a_scar_is_thin_turned_and_of_the_image(cutpaste):
         assert np.array_equal(pasted[~mask], grey[~mask])
         inside = pasted[mask]
         assert (inside == inside[0]).all() and 81 <= inside[0, 0] <= 121  # 100, jittered
-        assert 0 < mask.sum() <= 12.5 * 8 * 1.3
+        assert 2 < mask.sum() <= 13 * 8 * 1.3
     large, little = (
         np.mean([cutpaste.scar(grey, rng, scale)[1].sum() for _ in range(60)])
         for scale in (1.0, 0.5)
@@ -621,6 +621,7 @@ WRONG = [
 EQUIVALENT = {}
 EQUIVALENT_DEFINITIONS = {
     "somewhere": "tested above",
+    "three_places": "made-up patches of an exercise, compared with NumPy",
     "cut_paste": "tested above",
     "scar": "tested above",
     "new_task": "tested above",
