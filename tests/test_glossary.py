@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import registry
 import schematics
 import yaml
 from glossary_links import LINK
@@ -69,6 +70,26 @@ def test_every_row_is_complete_and_its_meaning_is_in_the_language_of_the_page(la
     for term in rows(language):
         assert all([term.english, term.korean, term.meaning, *term.synonyms]), term
         assert bool(re.search("[가-힣]", term.meaning)) == (language == "ko"), term
+
+
+def links(text: str) -> list[str]:
+    """Names of the pages that a text links to, of `{ref}` and `{doc}`."""
+    refs = re.findall(r"\{ref\}`[^`]*<(\w+?)-[\w-]+>`", text)
+    return refs + re.findall(r"\{doc\}`[^`]*?(\w+)>`", text)
+
+
+def test_the_links_of_a_text_are_the_pages_they_lead_to() -> None:
+    text = (
+        "{ref}`a b <uninformed_students-method>` {doc}`DN2 <../one_class/dn2>` {ref}`c <padim-x-y>`"
+    )
+    assert links(text) == ["uninformed_students", "padim", "dn2"]
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_no_term_links_to_a_method_that_is_not_written(language) -> None:
+    methods = registry.load(ROOT / "book" / "methods.yml").methods.values()
+    hidden = {method.id.partition("/")[2] for method in methods if not method.written}
+    assert [name for name in links(glossary(language)) if name in hidden] == []
 
 
 def test_every_word_stands_in_the_glossary_once() -> None:

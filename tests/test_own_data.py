@@ -21,8 +21,9 @@ IMAGE_METRICS = {"image_auroc", "image_ap", "image_f1_max"}
 PIXEL_METRICS = {"pixel_auroc", "pixel_ap", "aupro", "aupro_anomalous"}
 PATHS = stored.find()
 SIZES = ((96, 96), (120, 90), (80, 128))
-#: Parameters that say how long a method is trained.
-TRAINING = re.compile(r"(?:\w+_)?(?:epochs|steps|iterations)")
+#: Parameters that say how long a method is trained and on how much that is no image of the reader:
+#: what their names are like, and the least value that still runs.
+LEAST = {r"(?:\w+_)?(?:epochs|steps|iterations)": 2, r"(?:\w+_)?count": 40}
 pytestmark = pytest.mark.runs
 
 
@@ -59,14 +60,9 @@ def write_plates(root: Path, *, good: int = 14, masks: bool = True, defects: boo
 
 def own(path: Path, root: Path, **settings) -> dict:
     """The parameters for images in `root`, with as little training as a method can do."""
-    trained = [name for name in stored.parameters(stored.read(path)) if TRAINING.fullmatch(name)]
-    return {
-        "dataset": "folder",
-        "root": str(root),
-        "image_size": 128,
-        **dict.fromkeys(trained, 2),
-        **settings,
-    }
+    names = stored.parameters(stored.read(path))
+    short = {x: n for like, n in LEAST.items() for x in names if re.fullmatch(like, x)}
+    return {"dataset": "folder", "root": str(root), "image_size": 128, **short, **settings}
 
 
 def scores(folder: Path) -> list[dict[str, str]]:

@@ -364,17 +364,18 @@ def test_a_method_on_the_map_is_reached_by_keyboard_and_shows_its_lines(base, re
     window = reader()
     page = window.page
     window.open(f"{base}/en/book/index.html")
-    spade = page.locator(".book-map-drawing a[data-id='memory_bank/spade']")
-    hidden = page.locator("path[data-from='one_class/dn2'][data-to='memory_bank/spade']")
+    method = "student_teacher/reverse_distillation"
+    link = page.locator(f".book-map-drawing a[data-id='{method}']")
+    hidden = page.locator(f"path[data-from='{method}'][data-to='transformer/dinomaly']")  # planned
     assert hidden.evaluate("line => getComputedStyle(line).visibility") == "hidden"
-    page.locator(".book-map-drawing a[data-id='distribution_map/fastflow']").focus()
+    page.locator(".book-map-drawing a[data-id='student_teacher/mkd']").focus()
     for _ in range(20):
         page.keyboard.press("Tab")
-        if spade.evaluate("link => link === document.activeElement"):
+        if link.evaluate("link => link === document.activeElement"):
             break
     assert hidden.evaluate("line => getComputedStyle(line).visibility") == "visible"
     page.keyboard.press("Enter")
-    page.wait_for_url("**/en/book/memory_bank/spade.html")
+    page.wait_for_url(f"**/en/book/{method}.html")
 
 
 def test_dark_and_light_differ_and_both_are_readable(site, base, reader) -> None:

@@ -124,6 +124,8 @@ def test_the_network_is_that_of_the_text(book):
     assert all(not layer.bias.any() for layer in wide if isinstance(layer, nn.Conv2d))
     spread = [float(w.weight.std() * w.weight[0].numel() ** 0.5) for w in wide[6::2]]
     assert np.allclose(spread, 2**0.5, rtol=0.03)
+    first = np.random.default_rng(0).normal(0, (2 / 75) ** 0.5, (16, 3, 5, 5))
+    assert np.array_equal(network[0].weight.detach().numpy(), first.astype(np.float32))
     same, other = book.patch_network(7, 0), book.patch_network(7, 1)
     assert torch.equal(network[0].weight, same[0].weight)
     assert not torch.equal(network[0].weight, other[0].weight)
@@ -260,18 +262,21 @@ def test_the_compactness_loss_is_of_dimensions_not_of_samples_and_with_signs_has
 
 
 def test_a_teacher_learns_and_is_frozen_then(book):
-    patches = random_images(80, 32, 32)
-    wanted = torch.tensor(patches.mean(axis=(1, 2)) / 4 - 32)
+    patches = random_images(80, 1, 1).repeat(32, axis=1).repeat(32, axis=2)  # plain colours
+    wanted = torch.tensor(patches.mean(axis=(1, 2)) / 64 - 2)
     before = torch.get_rng_state()
-    teacher, history = book.distil(patches, wanted, 4, 0.1, 12, 0, "cpu")
+    teacher, history = book.distil(patches, wanted, 4, 0.1, 24, 0, "cpu")
     assert torch.equal(before, torch.get_rng_state())
-    assert history.shape == (12, 2) and history[-3:, 0].mean() < history[:3, 0].mean()
+    part = torch.randint(80, (64,), generator=torch.Generator().manual_seed(0))
+    first = wanted[part].square().sum(dim=1).mean()  # a decoder that starts at 0 says 0
+    assert history[0, 0] == pytest.approx(float(first))
+    assert history.shape == (24, 2) and history[-3:, 0].mean() < 0.8 * history[:3, 0].mean()
     assert not any(p.requires_grad for p in teacher.parameters())
     assert {p.dtype for p in teacher.parameters()} == {torch.float32}
-    again, same = book.distil(patches, wanted, 4, 0.1, 12, 0, "cpu")
+    again, same = book.distil(patches, wanted, 4, 0.1, 24, 0, "cpu")
     assert np.array_equal(history, same)
     assert all(map(torch.equal, teacher.parameters(), again.parameters()))
-    assert not np.array_equal(history, book.distil(patches, wanted, 4, 0.1, 12, 1, "cpu")[1])
+    assert not np.array_equal(history, book.distil(patches, wanted, 4, 0.1, 24, 1, "cpu")[1])
 
 
 def test_the_rate_rises_and_falls_and_only_the_named_gradients_are_rounded(book):
@@ -479,8 +484,8 @@ def test_backbone_features_are_projected_by_one_matrix_and_enlarged(book):
     level = random_map(3, 8, 9, 9)
     network = type("Network", (), {"features": lambda self, images: [level, level[:, :2]]})()
     found = book.projected(network, None, 5, 3, 7)  # 9 = 3 + 6: nothing is enlarged
-    draw = torch.Generator().manual_seed(7)
-    matrix = torch.randn(5, 8, generator=draw) / 8**0.5
+    matrix = np.random.default_rng(7).normal(size=(5, 8)) / 8**0.5
+    matrix = torch.tensor(matrix).float()
     wanted = (matrix @ level.flatten(2)).reshape(3, 5, 9, 9)[:, :, 3:6, 3:6]
     assert torch.allclose(found, wanted, atol=1e-5)
     assert book.projected(network, None, 5, 12, 7).shape == (3, 5, 12, 12)
@@ -559,14 +564,14 @@ def walked(widen, order="before"):
     return answer
 
 
-def gap(places=None, pick=np.max, size=np.abs, start=0.0):
+def gap(places=None, pick=np.max, size=np.abs, start=0.0, side=None):
     """worst_gap that looks elsewhere."""
 
-    def answer(dense, describe, image, side):
-        found, gaps = dense(image), [start]
+    def answer(dense, describe, image, given):
+        found, gaps, width = dense(image), [start], side or given
         spots = list(np.ndindex(*found.shape[1:]))
         for r, c in spots if places is None else places(spots):
-            patch = image[:, r : r + side, c : c + side]
+            patch = image[:, r : r + width, c : c + width]
             gaps.append(pick(size(found[:, r, c] - describe(patch))))
         return max(gaps)
 
@@ -611,6 +616,9 @@ WRONG = [
     ("worst_gap", gap(lambda spots: spots[:1]), "one pixel"),
     ("worst_gap", gap(lambda spots: spots[-1:]), "always zero"),
     ("worst_gap", gap(pick=np.min), "a column off"),
+    ("worst_gap", gap(lambda spots: [s for s in spots if s[1] % 2 == 0]), "inner position"),
+    ("worst_gap", gap(lambda s: [s[0], s[-1], (0, s[-1][1]), (s[-1][0], 0)]), "inner position"),
+    ("worst_gap", gap(side=4), "patches of 3"),
     ("worst_gap", gap(size=lambda x: x), "a column off"),
     ("worst_gap", gap(pick=lambda x: x[0]), "a column off"),
     ("worst_gap", gap(pick=np.linalg.norm), "both components"),
@@ -626,6 +634,7 @@ EQUIVALENT = {
 }
 
 EQUIVALENT_DEFINITIONS = {
+    "he_start": "tested above",
     "patch_network": "tested above",
     "multiplications": "tested above",
     "load_pictures": "tested above",
