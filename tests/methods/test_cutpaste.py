@@ -679,6 +679,9 @@ EQUIVALENT_DEFINITIONS = {
         ),
     },
     "grad_cam": {"return large[:, {0 → -1}].numpy()": "there is one channel"},
+    "anomaly_maps": {
+        "grids = scores.reshape(-{1 → 2}, n, n)": "any negative number stands for what is left",
+    },
     "three_places": "made-up patches of an exercise, compared with NumPy",
     "bytes_needed": "tested above",
     "seconds_needed": "tested above",
