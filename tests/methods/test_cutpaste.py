@@ -75,8 +75,8 @@ def test_the_checks_pass_on_the_notebook_as_it_is(cutpaste, seed):
 BROKEN = {
     "another share of the area": ("rng.uniform(0.02, 0.15)", "rng.uniform(0.02, 0.3)"),
     "never a small piece": ("rng.uniform(0.02, 0.15)", "rng.uniform(0.06, 0.15)"),
-    "pieces that are never tall": ("(1.0, 3.3))[", "(0.3, 1.0))["),
-    "another ratio": ("(1.0, 3.3))[", "(1.0, 6.0))["),
+    "pieces that are never tall": ("(1.0, 3.3))[rng", "(0.3, 1.0))[rng"),
+    "another ratio": ("(1.0, 3.3))[rng", "(1.0, 6.0))[rng"),
     "width and height of one length": ("area / ratio]", "area * ratio]"),
     "a piece pasted where it was cut": (
         "    target = somewhere(size, whole, rng)\n    pasted, mask",
