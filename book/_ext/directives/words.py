@@ -155,6 +155,10 @@ WORDS = {
         "There is no comparison record of this family yet.",
     ),
     "interval of": ("{} [95 % 구간]", "{} [95 % interval]"),
+    "random to own": (
+        "이미지 AUROC: 무작위 가중치 → 본래 가중치",
+        "Image AUROC: random weights → the method’s own",
+    ),
     "speed": (
         "메가픽셀/초, 코어 하나. 읽기와 설명용 셀을 포함해 시작부터 결과까지입니다.",
         "Megapixels a second on one core, from the start to the result, reading and teaching cells "
