@@ -44,9 +44,9 @@ BROKEN = {
         "torch.arange(4).repeat_interleave(len(images))",
         "torch.zeros(4 * len(images), dtype=torch.long)",
     ),
-    "turned the other way round": ("images.rot90(k, dims=(2, 3))", "images.rot90(-k, dims=(2, 3))"),
+    "turned the other way round": ("turns = [images.rot90(k,", "turns = [images.rot90(-k,"),
     "never turned": ("images.rot90(k, dims=(2, 3)) for k in range(4)]", "images] * 4"),
-    "only half turns": ("images.rot90(k, dims=(2, 3))", "images.rot90(2 * k, dims=(2, 3))"),
+    "only half turns": ("turns = [images.rot90(k,", "turns = [images.rot90(2 * k,"),
     "no lengths of 1 in the contrast": (
         "F.normalize(first) @ F.normalize(second).T",
         "first @ second.T",
@@ -68,8 +68,8 @@ BROKEN = {
     "gamma of the usual size": ("return 10 / max", "return 1 / max"),
     "gamma without the dimension": ("normals.var() * normals.shape[1]", "normals.var()"),
     "the density without a logarithm": (
-        "-logsumexp(-gamma * squares, axis=1) / gamma",
-        "-np.exp(-gamma * squares).sum(axis=1) / gamma",
+        "return -logsumexp(-gamma * squares, axis=1) / gamma",
+        "return -np.exp(-gamma * squares).sum(axis=1) / gamma",
     ),
     "cosines in place of distances": ("2 - 2 * new @ normals.T", "-(new @ normals.T)"),
     "the sign of the SVM": ("return -model.score_samples(new)", "return model.score_samples(new)"),
@@ -83,7 +83,7 @@ BROKEN = {
         "self.body(images).mean(dim=(2, 3))",
         "self.body(images).amax(dim=(2, 3))",
     ),
-    "features of any length": (".clip(1e-12)\n", ".clip(1e9)\n"),
+    "features of any length": ("keepdims=True).clip(1e-12)", "keepdims=True).clip(1e9)"),
     "one turn only": (
         "chances(encoder, images)[k, :, k] for k in range(4)",
         "chances(encoder, images)[0, :, 0] for k in range(4)",
