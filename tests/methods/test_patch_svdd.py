@@ -117,9 +117,9 @@ def test_patches_of_both_sizes_lie_inside_the_image_whatever_the_direction(svdd)
 
 def test_training_lowers_the_loss_and_depends_on_the_seed_only(svdd, images):
     before = torch.get_rng_state()
-    _, heads, history = svdd.train(images, setting(svdd), 0)
-    again = svdd.train(images, setting(svdd), 0)[2]
-    other = svdd.train(images, setting(svdd), 1)[2]
+    _, heads, history = svdd.train_encoder(images, setting(svdd), 0)
+    again = svdd.train_encoder(images, setting(svdd), 0)[2]
+    other = svdd.train_encoder(images, setting(svdd), 1)[2]
     assert history.shape == (4, 2, 2) and set(heads) == {16, 32}
     assert np.array_equal(history, again) and not np.array_equal(history, other)
     assert torch.equal(before, torch.get_rng_state())
@@ -133,7 +133,7 @@ def test_training_lowers_the_loss_and_depends_on_the_seed_only(svdd, images):
 def test_lambda_weighs_the_near_loss(svdd, images):
     def last_near(weight):
         some = setting(svdd, steps=60, rate=0.01, weight=weight, count=8)
-        return svdd.train(images, some, 0, sizes=(16,))[2][-5:, 0, 1].mean()
+        return svdd.train_encoder(images, some, 0, sizes=(16,))[2][-5:, 0, 1].mean()
 
     assert last_near(30.0) < 0.7 * last_near(0.0)
 
@@ -147,7 +147,7 @@ def test_the_learning_rate_rises_and_falls_to_0(svdd, images, monkeypatch):
             return super().step(*args, **named)
 
     monkeypatch.setattr(svdd.optim, "Adam", Watched)
-    svdd.train(images, setting(svdd, steps=20), 0, sizes=(16,))
+    svdd.train_encoder(images, setting(svdd, steps=20), 0, sizes=(16,))
     assert max(rates) == pytest.approx(0.003) and rates[0] < 0.0002 and rates[-1] < 1e-6
 
 
