@@ -132,7 +132,7 @@ def test_training_lowers_the_loss_and_depends_on_the_seed_only(svdd, images):
 
 def test_lambda_weighs_the_near_loss(svdd, images):
     def last_near(weight):
-        some = setting(svdd, steps=60, rate=0.01, weight=weight, count=8)
+        some = setting(svdd, steps=60, rate=0.001, weight=weight, count=8)
         return svdd.train_encoder(images, some, 0, sizes=(16,))[2][-5:, 0, 1].mean()
 
     assert last_near(30.0) < 0.7 * last_near(0.0)
