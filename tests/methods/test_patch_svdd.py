@@ -254,6 +254,12 @@ def share(whole, side, *, axes=None, last=0, first=0, corners=1):
     return 1 - (q + q**2) / 2
 
 
+EQUIVALENT = {
+    "position_labels": {
+        "labels = number - (number {> → >=} 4)": "4 becomes -1 in the next line",
+        "labels = number - (number > {4 → 3})": "4 becomes -1 in the next line",
+    },
+}
 OTHERS = {"position_labels": labels_by_loops, "moved_share": share_by_counting}
 WRONG = [
     ("position_labels", lambda a, b: labels_from(b, a), "the row above"),
