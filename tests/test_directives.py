@@ -11,6 +11,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import comparisons
 import pytest
 import registry
 import stored_figures
@@ -574,6 +575,16 @@ def test_rows_of_one_name_share_a_column(tmp_path):
     text = words((Path(app.outdir) / "index.html").read_text(encoding="utf-8"))
     app.cleanup()
     assert "Method elpv/mono 10 s \n New" in text
+
+
+def test_a_named_row_joins_the_same_images_at_other_sizes(tmp_path):
+    root = lay_out(tmp_path)
+    half = COMPARED | {"method": "memory_bank/old", "fingerprint": "eeeeeeeeeeee"}
+    settings = {"dataset": "elpv", "category": "mono", "column": "cells"}
+    (root / "book" / "compare.yml").write_text(json.dumps({"memory_bank": [settings]}))
+    names = comparisons.columns(root / "book" / "compare.yml", "memory_bank", "ko")
+    assert compare._columns([COMPARED, half], names) == {"cells": [COMPARED, half]}
+    assert len(compare._columns([COMPARED, half], {})) == 2
 
 
 def test_the_speed_is_shown_where_it_is_asked_for(tmp_path, index):

@@ -29,6 +29,10 @@ Row = dict[str, Any]
 Settings = dict[str, Any]
 
 
+#: Stands for every method where the name of a row is looked up.
+ALL = "*"
+
+
 class ComparisonError(ValueError):
     """The plan or a record is not what it must be; the message names the file."""
 
@@ -73,13 +77,16 @@ def columns(path: str | Path, family: str, language: str) -> dict[str, str]:
     """The names that rows of a plan have on pages, by `key`; most rows have none.
 
     Where methods need other parameters each for one purpose, say equal seconds, a common name puts
-    them into one column.
+    them into one column; likewise where they see the same images at other sizes. The name of a row
+    for all methods stands under `ALL`.
     """
     return {
-        key(method, _settings(given)): given["column"][language]
+        key(method, _settings(given)): (
+            name if isinstance(name := given["column"], str) else name[language]
+        )
         for given in _mapping(Path(path)).get(family, [])
         if "column" in given
-        for method in given["methods"]
+        for method in given.get("methods", [ALL])
     }
 
 

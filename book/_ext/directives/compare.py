@@ -273,11 +273,13 @@ def _label(row: Row) -> str:
 
 
 def _columns(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, list[Row]]:
-    """Rows with the same settings or name, and the same data; other data is another column."""
+    """Rows with the same name, or with the same settings and data: other data, another column."""
     found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        label = names.get(comparisons.key(row["method"], row["settings"]), _label(row))
-        found.setdefault((label, row["fingerprint"]), []).append(row)
+        keys = (comparisons.key(name, row["settings"]) for name in (row["method"], comparisons.ALL))
+        name = next((names[key] for key in keys if key in names), None)
+        column = (name, "") if name else (_label(row), row["fingerprint"])
+        found.setdefault(column, []).append(row)
     labels = [label for label, _ in found]
     return {
         label if labels.count(label) == 1 else f"{label} ({mark})": group
