@@ -203,6 +203,12 @@ def test_a_spot_is_half_the_image_and_half_the_level(notebook):
 # --- the exercises ------------------------------------------------------------------------------
 
 NAMES = ("signal", "cam_by_differences")
+EQUIVALENT = {
+    "signal": {
+        "seen = 1 / (1 + np.exp({-cam → cam}))": "A (1 - A) is the same for -M",
+        "return slope * (cam {> → >=} 0) if clip else slope": "no value is 0",
+    },
+}
 
 
 def signal_by_differences(cam, clip):
@@ -248,7 +254,7 @@ def camlike(pool=np.mean, forward=False, twice=True, cut=False, whole=False, poi
     """Answers that go wrong in one place each."""
 
     def answer(score, features, step):
-        f = np.array(features, dtype=int if whole else float)
+        f = np.array(features) if whole else np.array(features, dtype=float)
         slope = np.zeros(f.shape)
         for place in np.ndindex(f.shape):
             up, down = f.copy(), f.copy()
@@ -274,7 +280,7 @@ WRONG = [
     ("cam_by_differences", camlike(twice=False), "one channel matters"),
     ("cam_by_differences", camlike(pointwise=True), "one channel matters"),
     ("cam_by_differences", camlike(twice=False, forward=True), "two channels"),
-    ("cam_by_differences", camlike(whole=True), "one channel matters"),
+    ("cam_by_differences", camlike(whole=True), "integers"),
     ("cam_by_differences", lambda s, f, d: camlike()(s, f, d)[0], "expected shape (1, 3)"),
     ("cam_by_differences", lambda s, f, d: camlike()(s, f, 1e-4), "central differences"),
 ]  # fmt: skip
