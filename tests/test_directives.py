@@ -589,6 +589,27 @@ def test_the_speed_is_shown_where_it_is_asked_for(tmp_path, index):
     assert "Method elpv/mono \n New 0.46" in shown
 
 
+def test_the_way_from_random_weights_is_shown_where_it_is_asked_for(tmp_path):
+    root = lay_out(tmp_path)
+    random = {"name": "random:net", "image_auroc": 0.712}
+    store_comparison(root, [COMPARED | {"random_weights": random}, FEW, BRICK])
+    page = root / "index.md"
+    asked = INDEX.replace("{compare} memory_bank\n", "{compare} memory_bank\n:random:\n")
+    page.write_text(asked, encoding="utf-8")
+    app = build(root)
+    text = words((Path(app.outdir) / "index.html").read_text(encoding="utf-8"))
+    app.cleanup()
+    _, _, shown = text.partition("random weights → the method’s own")
+    assert "Method elpv/mono \n New 0.712 → 0.957" in shown
+
+
+def test_a_baseline_of_one_method_alone_is_none_of_the_table():
+    both = {"mean grey": 0.53, "Gaussian on the same features": 0.9}
+    other = COMPARED | {"method": "autoencoder/other", "baselines": both}
+    assert compare._baselines([COMPARED, other]) == {"mean grey": 0.53}
+    assert compare._baselines([other]) == both
+
+
 def test_a_family_without_record_says_so(index):
     assert "There is no comparison record of this family yet." in words(index)
 

@@ -239,6 +239,13 @@ def test_cells_are_neither_many_nor_few(finished):
     assert FEWEST_CELLS <= len(seen) <= MOST_CELLS
 
 
+def test_the_classical_notebooks_are_the_gentlest(finished):
+    """A method of this chapter is a small idea: at most 350 lines, without checks and exercises."""
+    if finished.parent.name == "classical":
+        code = "\n".join(stored.own_code(stored.read(finished)))
+        assert len([line for line in code.splitlines() if line.strip()]) <= 350
+
+
 def test_the_first_cell_names_the_paper_as_the_registry_has_it(path, notebook):
     method = KNOWN.methods[method_id(path)]
     title = skeleton.title_source(method, KNOWN.reference(method))

@@ -168,10 +168,18 @@ def set_stamp(notebook: nbformat.NotebookNode, version: str) -> None:
 def version(notebook: nbformat.NotebookNode) -> str:
     """Eight hexadecimal digits that change with the code that the numbers come from.
 
+    That is `own_code`: a check may get stricter without new bands.
+    """
+    return hashlib.sha256("\n\n".join(own_code(notebook)).encode()).hexdigest()[:8]
+
+
+def own_code(notebook: nbformat.NotebookNode) -> list[str]:
+    """The statements that a notebook's numbers come from, in order.
+
     The first code cell does not count: it brings the helpers and changes with their version. Nor
     do the stamp, imports, remarks between statements, the notebook's own checks (functions named
     check_... and calls of them) and the stubs and check cells of exercises: no number comes from
-    them, and a check may get stricter without new bands.
+    them.
     """
     start = _starting(notebook)
     cells = [
@@ -185,7 +193,7 @@ def version(notebook: nbformat.NotebookNode) -> str:
         for call in calls
         if ast.unparse(call.func) == "exercises.check" and isinstance(call.args[1], ast.Name)
     }
-    counted = [
+    return [
         ast.get_source_segment(source, node)
         for source, body in parsed
         if not any(
@@ -194,7 +202,6 @@ def version(notebook: nbformat.NotebookNode) -> str:
         for node in body
         if not _only_checks(node, stubs)
     ]
-    return hashlib.sha256("\n\n".join(counted).encode()).hexdigest()[:8]
 
 
 def _call(node: ast.stmt) -> ast.Call | None:

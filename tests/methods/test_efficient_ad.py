@@ -324,10 +324,11 @@ def hard_by_sorting(squares, share):
 
 
 def scale_by_interpolation(maps, held):
-    ranked = np.sort(held.ravel())
-    places = np.array([0.9, 0.995]) * (len(ranked) - 1)
-    low, high = np.interp(places, np.arange(len(ranked)), ranked)
-    return (maps - low) / (10 * (high - low))
+    ranked = np.sort(held.reshape(2, -1), axis=1)
+    places = np.array([0.9, 0.995]) * (ranked.shape[1] - 1)
+    ends = np.array([np.interp(places, np.arange(ranked.shape[1]), row) for row in ranked])
+    low, high = ends.T[:, :, None, None, None]
+    return ((maps - low) / (10 * (high - low))).mean(axis=0)
 
 
 def mended_by_torch(wanted, found, other, share):
@@ -396,12 +397,19 @@ def per_position(squares, p):
 
 
 def scale_with(
-    *, source="held", levels=(0.9, 0.995), divide="range", top=0.1, clip=False, axis=None
-):
+    *, source="held", levels=(0.9, 0.995), divide="range", top=0.1, clip=False, weights=(0.5, 0.5),
+    together=False,
+):  # fmt: skip
+    """The right answer, with something else in one place."""
+
     def answer(maps, held):
-        low, high = np.quantile(held if source == "held" else maps, levels, axis=axis)
-        found = top * (maps - low) / (high - low if divide == "range" else high)
-        return found.clip(0, 1) if clip else found
+        total = 0.0
+        for i, weight in enumerate(weights):
+            of = held if source == "held" else maps
+            low, high = np.quantile(of if together else of[i], levels)
+            found = top * (maps[i] - low) / (high - low if divide == "range" else high)
+            total = total + weight * (found.clip(0, 1) if clip else found)
+        return total
 
     return answer
 
@@ -438,19 +446,24 @@ WRONG = [
     ("hard_mean", by_count(np.ceil), "between two values"),
     ("hard_mean", quantile_by("hazen"), "between two values"),
     ("hard_mean", quantile_by("weibull"), "between two values"),
-    ("on_scale", scale_with(source="maps"), "low, high and beyond"),
-    ("on_scale", scale_with(levels=(0.9, 0.999)), "low, high and beyond"),
-    ("on_scale", scale_with(levels=(0.1, 0.995)), "low, high and beyond"),
-    ("on_scale", scale_with(divide="high"), "low, high and beyond"),
-    ("on_scale", scale_with(top=1.0), "low, high and beyond"),
-    ("on_scale", scale_with(clip=True), "low, high and beyond"),
-    ("on_scale", lambda m, h: (m - m.min()) / (m.max() - m.min()), "low, high and beyond"),
-    ("on_scale", lambda m, h: 0.1 * (m - 180) / 19, "four times as large"),
+    ("on_scale", scale_with(source="maps"), "each branch by its own quantiles"),
+    ("on_scale", scale_with(levels=(0.9, 0.999)), "each branch by its own quantiles"),
+    ("on_scale", scale_with(levels=(0.1, 0.995)), "each branch by its own quantiles"),
+    ("on_scale", scale_with(divide="high"), "each branch by its own quantiles"),
+    ("on_scale", scale_with(top=1.0), "each branch by its own quantiles"),
+    ("on_scale", scale_with(clip=True), "each branch by its own quantiles"),
+    ("on_scale", scale_with(together=True), "each branch by its own quantiles"),
+    ("on_scale", scale_with(weights=(1, 1)), "each branch by its own quantiles"),
+    ("on_scale", scale_with(weights=(1, 0)), "each branch by its own quantiles"),
+    ("on_scale", scale_with(weights=(0, 1)), "each branch by its own quantiles"),
+    ("on_scale", lambda m, h: 0.05 * ((m[0] - 180) / 19 + (m[1] - 1805) / 190),
+     "four times as large"),
     ("on_scale", lambda m, h: np.minimum(scale_with()(m, h), 0.5), "nothing is clipped"),
     ("on_scale", lambda m, h: np.minimum(scale_with()(m, h), 1), "nothing is clipped"),
     ("on_scale", lambda m, h: scale_with()(m, h).clip(-1, 1), "nothing is clipped"),
-    ("on_scale", lambda m, h: scale_with()(m, h).max(), "expected shape (2, 1, 2)"),
     ("on_scale", lambda m, h: np.maximum(scale_with()(m, h), -0.5), "nothing is clipped"),
+    ("on_scale", lambda m, h: scale_with()(m, h).max(), "expected shape (2, 1, 2)"),
+    ("on_scale", lambda m, h: 0.1 * m, "expected shape (2, 1, 2)"),
     ("mended", loss_with(half=1, other=None, each=True), "the half that imitates"),
     ("mended", loss_with(half=1), "the half that imitates"),
     ("mended", loss_with(each=True), "the half that imitates"),

@@ -94,7 +94,8 @@ def test_the_checks_pass_on_the_notebook_as_it_is(book, seed):
         ("return (gradient / step).round() * step", "return gradient", "steps"),
         ("(gradient / step).round()", "(gradient / step).floor()", "nearest"),
         ("largest.log2().floor() - 16", "largest.log2().floor() - 12", "nearest"),
-        ("gradient.abs().max().clamp_min(1e-30)", "torch.tensor(2.0)", "largest"),
+        ("gradient.abs().max().clamp_min(1e-6)", "torch.tensor(2.0)", "largest"),
+        ("clamp_min(1e-6)\n    step", "clamp_min(1e-30)\n    step", "small"),
         (
             'F.pad(as_input(images, network), margin, mode="reflect")',
             "F.pad(as_input(images, network), margin)",

@@ -155,6 +155,10 @@ WORDS = {
         "There is no comparison record of this family yet.",
     ),
     "interval of": ("{} [95 % 구간]", "{} [95 % interval]"),
+    "random to own": (
+        "이미지 AUROC: 무작위 가중치 → 본래 가중치",
+        "Image AUROC: random weights → the method’s own",
+    ),
     "speed": (
         "메가픽셀/초, 코어 하나. 읽기와 설명용 셀을 포함해 시작부터 결과까지입니다.",
         "Megapixels a second on one core, from the start to the result, reading and teaching cells "
@@ -266,6 +270,7 @@ COMMON = {
     "thumbnail nearest neighbour": "썸네일의 최근접 이웃",
     "Gaussian on the same features": "같은 특징의 가우시안",
     "initial weights": "초기 가중치",
+    "untrained heads": "학습하지 않은 머리들의 평균",
     "false positives among normal": "정상 이미지의 오탐률",
     "found among defective": "찾아낸 결함 이미지의 비율",
     "# normals": "정상 이미지 #장",
