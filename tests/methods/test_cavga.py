@@ -206,6 +206,7 @@ NAMES = ("signal", "cam_by_differences")
 EQUIVALENT = {
     "signal": {
         "seen = 1 / (1 + np.exp({-cam → cam}))": "A (1 - A) is the same for -M",
+        "seen = 1 / (1 + np.exp(-{cam → -cam}))": "A (1 - A) is the same for -M",
         "return slope * (cam {> → >=} 0) if clip else slope": "no value is 0",
     },
 }
