@@ -162,6 +162,10 @@ def folded(centre=np.median, *, signed=False, fill=True, axis=0, whole=False):
     return answer
 
 
+def in_its_own_type(grey, period):
+    return folded_by_gather(grey, period).astype(grey.dtype)
+
+
 def neighbours(grey, period):
     return np.abs(grey - np.roll(grey, period, axis=0))
 
@@ -197,6 +201,7 @@ WRONG = [
     ("folded_residual", lambda grey, period: folded_by_gather(grey, 3), "a period of one row"),
     ("folded_residual", whole_periods, "rows 0, 2, 4 and 1, 3"),
     ("folded_residual", folded(lower), "rows 0, 2, 4 and 1, 3"),
+    ("folded_residual", in_its_own_type, "halves kept"),
     (
         "folded_residual",
         lambda grey, period: folded_by_gather(grey[: len(grey) // period * period], period),

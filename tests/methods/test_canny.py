@@ -180,6 +180,24 @@ def grown(*, steps=None, four=False, free=False, kind=bool):
     return answer
 
 
+def by_two_scans(weak, strong):
+    """Once through the rows and once back, each pixel from its eight neighbours."""
+    found = np.pad(strong, 1)
+    places = [(y, x) for y, x in np.argwhere(np.pad(weak, 1))]
+    for y, x in [*places, *places[::-1]]:
+        found[y, x] = found[y - 1 : y + 2, x - 1 : x + 2].any()
+    return found[1:-1, 1:-1]
+
+
+def rolled(weak, strong):
+    """As if the image went on at its other side."""
+    found = strong
+    for _ in range(weak.size):
+        tall = found | np.roll(found, 1, 0) | np.roll(found, -1, 0)
+        found = (tall | np.roll(tall, 1, 1) | np.roll(tall, -1, 1)) & weak
+    return found
+
+
 def blur(change):
     """An answer made of the ratio 8 c / T and sigma."""
 
@@ -198,18 +216,28 @@ WRONG = [
     ("spread", lambda weak, strong: weak, "only what is connected"),
     ("spread", lambda weak, strong: strong, "all eight neighbours"),
     ("spread", grown(four=True), "all eight neighbours"),
-    ("spread", grown(steps=1), "further than one pixel"),
+    ("spread", grown(steps=1), "until nothing is added"),
+    ("spread", grown(steps=4), "until nothing is added"),
+    ("spread", grown(steps=10), "until nothing is added"),
+    ("spread", by_two_scans, "until nothing is added"),
+    ("spread", rolled, "the far side is no neighbour"),
     ("spread", grown(free=True), "only what is connected"),
     ("spread", grown(kind=float), "expected bool"),
     ("spread", lambda weak, strong: strong.any(), "expected shape"),
     ("softest_rim", blur(lambda q, s: np.sqrt(q**2 / (2 * np.pi) - s**2)), "too faint"),
-    ("softest_rim", blur(lambda q, s: max(q / np.sqrt(2 * np.pi) - s, 0)), "no smoothing"),
-    ("softest_rim", blur(lambda q, s: max(q**2 / (2 * np.pi) - s**2, 0)), "no smoothing"),
+    ("softest_rim", blur(lambda q, s: max(q / np.sqrt(2 * np.pi) - s, 0)), "with smoothing"),
+    ("softest_rim", blur(lambda q, s: max(q**2 / (2 * np.pi) - s**2, 0)), "with smoothing"),
     ("softest_rim", blur(lambda q, s: q / np.sqrt(2 * np.pi)), "too faint"),
+    ("softest_rim", blur(lambda q, s: max(q**2 / (2 * np.pi) - s, 0) ** 0.5), "with smoothing"),
     (
         "softest_rim",
         lambda c, t, s: max((c / t) ** 2 / (2 * np.pi) - s**2, 0) ** 0.5,
-        "no smoothing",
+        "with smoothing",
+    ),
+    (
+        "softest_rim",
+        lambda c, t, s: 0 if c < t / 4 else ((8 * c / t) ** 2 / (2 * np.pi) - s**2) ** 0.5,
+        "faint, but sharp",
     ),
 ]
 EQUIVALENT = {}

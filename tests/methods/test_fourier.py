@@ -123,13 +123,13 @@ def period_by_crests(u, v, height, width):
     return (y * y + x * x) ** 0.5
 
 
-def share(power=2, *, centre=True, removed=True, guard=True):
+def share(power=2, *, centre=True, removed=True, guard=True, exact=False, least=1e-30, more=0):
     def answer(f, keep):
         f = np.asarray(f, float)
         energy = np.abs(np.fft.fft2(f - f.mean() if centre else f)) ** 2
-        if guard and energy.sum() < 1e-9:
+        if guard and energy.sum() < 1e-9 and (not exact or energy.sum() == 0):
             return 0.0
-        left = (energy * np.asarray(keep) ** power).sum() / max(energy.sum(), 1e-30)
+        left = (energy * np.asarray(keep) ** power).sum() / (max(energy.sum(), least) + more)
         return 1 - left if removed else left
 
     return answer
@@ -142,6 +142,13 @@ def by_inverse(f, keep):
         return 0.0
     left = np.fft.ifft2(spectrum * keep)
     return 1 - np.mean(np.abs(left) ** 2) / f.var()
+
+
+def by_real_inverse(f, keep):
+    """Only a filter that is alike at both peaks of a wave leaves a real image."""
+    if np.ptp(f) == 0:
+        return 0.0
+    return 1 - np.fft.ifft2(np.fft.fft2(f - f.mean()) * keep).real.var() / f.var()
 
 
 NAMES = ("wave_period", "removed_share")
@@ -159,7 +166,11 @@ WRONG = [
     ("removed_share", share(centre=False), "brightness"),
     ("removed_share", share(removed=False, guard=True), "strong is 4 parts of 5"),
     ("removed_share", share(guard=False), "an even image"),
-    ("removed_share", lambda f, keep: 0.0 if np.var(f) < 1e-4 else share()(f, keep), "one pixel"),
+    ("removed_share", share(exact=True), "an even image"),
+    ("removed_share", by_real_inverse, "one of its two peaks"),
+    ("removed_share", lambda f, keep: 0.0 if np.var(f) < 1e-4 else share()(f, keep), "faint"),
+    ("removed_share", share(least=1), "faint"),
+    ("removed_share", share(more=1e-6), "faint"),
 ]
 EQUIVALENT = {
     "removed_share": {

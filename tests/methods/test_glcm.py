@@ -223,13 +223,19 @@ def contrast_of_pixels(width, height, distance):
 NAMES = ("fast_counts", "stripe_contrast")
 OTHERS = {"fast_counts": counts_by_loop, "stripe_contrast": contrast_of_pixels}
 WRONG = [
-    ("fast_counts", rolled, "to the right"),
-    ("fast_counts", lambda q, o, n: rolled(q, o, n, back=False), "to the right"),
+    ("fast_counts", rolled, "none past the edge"),
+    ("fast_counts", lambda q, o, n: rolled(q, o, n, back=False), "none past the edge"),
     ("fast_counts", lambda q, o, n: counts_by_loop(q, o, n).ravel(), "expected shape (4, 4)"),
     (
         "fast_counts",
         lambda q, o, n: counts_by_loop(q, o, n) + counts_by_loop(q, o, n).T,
-        "to the right",
+        "9 pairs",
+    ),
+    ("fast_counts", lambda q, o, n: counts_by_loop(q, o, n).T, "first = row, second = column"),
+    (
+        "fast_counts",
+        lambda q, o, n: counts_by_loop(q, o, n) if n < 182 else rolled(q, o, n, kind=np.int16),
+        "raised ValueError",
     ),
     (
         "fast_counts",
@@ -239,7 +245,7 @@ WRONG = [
     (
         "fast_counts",
         lambda q, o, n: counts_by_loop(q, o, n) if n < 16 else rolled(q, o, n, kind=np.uint8),
-        "20 levels, uint8",
+        "type overflow",
     ),
     ("fast_counts", lambda q, o, n: counts_by_loop(q, o, int(q.max()) + 1), "6 levels"),
     ("stripe_contrast", lambda w, h, d: [d / w], "expected shape ()"),

@@ -206,10 +206,11 @@ OTHERS = {
     ),
 }
 WRONG = [
-    ("smallest_rotation", moves(7, carry=False), "four codes by hand"),
+    ("smallest_rotation", moves(7, carry=False), "8 bits: 0b11000000 -> 0b11"),
     ("smallest_rotation", moves(6), "four codes by hand"),
     ("smallest_rotation", without_the_code_itself, "no move or seven moves"),
-    ("smallest_rotation", lambda codes: codes, "four codes by hand"),
+    ("smallest_rotation", lambda codes: moves(7)(codes.astype(int)), "8 bits: 0b11000000 -> 0b11"),
+    ("smallest_rotation", lambda codes: codes, "8 bits: 0b11000000 -> 0b11"),
     ("smallest_rotation", lambda codes: smallest_by_words(codes).ravel(), "expected shape (2, 2)"),
     ("smallest_rotation", lambda codes: codes.astype(int) << 1, "above 255"),
     ("smallest_rotation", mirrored_too, "turned, not mirrored"),
@@ -221,13 +222,29 @@ WRONG = [
     ("keeps_codes", keeps(lambda t, low, high: np.diff(t[low:high]) > 0), "206 is included"),
     ("keeps_codes", keeps(lambda t, low, high: np.diff(np.unique(t)) > 0), "two levels become one"),
     ("keeps_codes", keeps(lambda t, low, high: t[high] > t[low]), "two levels become one"),
-    ("keeps_codes", keeps(lambda t, low, high: np.diff(t[low + 1 : high + 1]) > 0), "90 passes 91"),
+    ("keeps_codes", keeps(lambda t, low, high: np.diff(t[low + 1 : high + 1]) > 0), "swapped"),
+    (
+        "keeps_codes",
+        keeps(lambda t, low, high: t[high] - t[low] >= high - low),
+        "inside, 90 passes 91: False",
+    ),
+    (
+        "keeps_codes",
+        lambda t, low, high: bool(
+            len(np.unique(t[low : high + 1])) == high + 1 - low and t[high] > t[low]
+        ),
+        "100 and 101 are swapped: False",
+    ),
     (
         "keeps_codes",
         lambda t, low, high: bool(np.all(np.diff(t[low : high + 1].astype(np.int8)) > 0)),
         "0 follows 255",
     ),
-    ("keeps_codes", keeps(lambda t, low, high: np.diff(t[low : high + 1]) == 1), "an uneven curve"),
+    (
+        "keeps_codes",
+        keeps(lambda t, low, high: np.diff(t[low : high + 1]) == 1),
+        "always rising, by 2",
+    ),
 ]
 EQUIVALENT = {
     "smallest_rotation": {"for _ in range({7 → 8}):": "eight moves lead back to the code"},

@@ -179,6 +179,20 @@ def width_by_windows(profile, rise, largest):
     return 0
 
 
+def dark_run(profile, rise, largest):
+    """The odd number above the dark pixels in a row, without closing."""
+    k = int(np.argmin(profile))
+    dark = profile < profile[k] + rise
+    first = last = k
+    while first > 0 and dark[first - 1]:
+        first -= 1
+    while last < len(profile) - 1 and dark[last + 1]:
+        last += 1
+    found = (last - first + 1) * dark[k]
+    found += 1 + found % 2
+    return found if found <= largest else 0
+
+
 def last_darkest(row):
     return row.size - 1 - np.argmin(row[0, ::-1])
 
@@ -227,7 +241,10 @@ WRONG = [
     ("filling_width", lambda p, r, n: width()(p, r, n) - 1, "a groove 4 pixels wide"),
     ("filling_width", lambda p, r, n: width()(p, 20, n), "exactly `rise`"),
     ("filling_width", lambda p, r, n: width()(p, min(r, 20), n), "a valley with slopes"),
-    ("filling_width", width(filling=MODULE.dilate), "darkest at the groove's side"),
+    ("filling_width", width(filling=MODULE.dilate), "dilated and eroded"),
+    ("filling_width", width(place=lambda row: row.size // 2), "a groove 4 pixels wide"),
+    ("filling_width", dark_run, "at the rim"),
+    ("filling_width", lambda p, r, n: width()(p, r, min(n, 9)), "dilated and eroded"),
     ("filling_width", width(place=last_darkest), "two grooves, equally dark"),
     (
         "filling_width",
@@ -257,7 +274,8 @@ WRONG = [
     ),
     ("spots", lambda g, s: np.min([MODULE.closing(g, b) for b in s], axis=0), "one shape"),
     ("spots", lambda g, s: np.min([MODULE.dilate(g, b) for b in s], axis=0) - g, "one shape"),
-    ("spots", lambda g, s: spots_by_hats(g, [s[0], s[-1]]), "three shapes"),
+    ("spots", lambda g, s: spots_by_hats(g, [s[0], s[-1]]), "all three shapes"),
+    ("spots", lambda g, s: spots_by_hats(g, s[:2]), "three shapes"),
     (
         "spots",
         lambda g, s: (

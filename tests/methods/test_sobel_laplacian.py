@@ -170,6 +170,27 @@ def radius(*, factor=2**0.5, sign=1, half=2, ends=True, signed=False, linear=Fal
     return answer
 
 
+def near_the_mark(shift):
+    """Between the marks, but by another formula than the parabola's."""
+
+    def answer(answers, sigmas):
+        a, k, moved = np.abs(answers), int(np.argmax(np.abs(answers))), 0.0
+        if 0 < k < len(a) - 1:
+            moved = shift(*a[k - 1 : k + 2])
+        return 2**0.5 * sigmas[k] * (sigmas[1] / sigmas[0]) ** moved
+
+    return answer
+
+
+def radius_by_signs(answers, sigmas):
+    """The right mark, but a parabola through the responses with their signs."""
+    k, a = int(np.argmax(np.abs(answers))), answers
+    shift = 0.0
+    if 0 < k < len(a) - 1:
+        shift = (a[k - 1] - a[k + 1]) / (2 * (a[k - 1] - 2 * a[k] + a[k + 1]))
+    return 2**0.5 * sigmas[k] * (sigmas[1] / sigmas[0]) ** shift
+
+
 NAMES = ("step_heights", "blob_radius")
 OTHERS = {"step_heights": steps_by_pixel, "blob_radius": radius_by_fit}
 WRONG = [
@@ -190,6 +211,10 @@ WRONG = [
     ("blob_radius", radius(linear=True), "uneven neighbours"),
     ("blob_radius", radius(signed=True), "dark and bright are alike"),
     ("blob_radius", radius(ratio=2), "another ratio"),
+    ("blob_radius", near_the_mark(lambda a, b, c: (c - a) / 6), "uneven neighbours"),
+    ("blob_radius", near_the_mark(lambda a, b, c: (c - a) / (a + b + c)), "uneven neighbours"),
+    ("blob_radius", near_the_mark(lambda a, b, c: (c - a) / (2 * b)), "uneven neighbours"),
+    ("blob_radius", radius_by_signs, "through |L|, not L"),
     ("blob_radius", lambda answers, sigmas: sigmas * 2**0.5, "expected shape"),
 ]
 EQUIVALENT = {}

@@ -189,6 +189,7 @@ EQUIVALENT_DEFINITIONS = {
     "mean_difference": "tested above",
     "ragged_bar": "draws an example",
     "picture": "reads a drawing of an exercise",
+    "cut": "reads a drawing of an exercise",
 }
 
 # --- the exercises ------------------------------------------------------------------------------
@@ -218,13 +219,44 @@ def prune_around(skeleton, times):
     return on
 
 
+def prune_with(skeleton, times, *, mode="constant", shape=(3, 3), spare=0):
+    """The folded solution with one mistake: another border, other ends, small pieces spared."""
+    on = np.array(skeleton, bool)
+    for _ in range(times):
+        around = ndimage.convolve(on.astype(int), np.ones(shape, int), mode=mode)
+        ends = on & (around == 2)
+        labels, _ = ndimage.label(on, np.ones((3, 3)))
+        ends &= np.bincount(labels.ravel())[labels] > spare
+        on = on & ~ends
+    return on
+
+
+def prune_straight(skeleton, times):
+    """Only ends whose neighbour lies above, below or beside."""
+    on, plus = np.array(skeleton, bool), ndimage.generate_binary_structure(2, 1).astype(int)
+    for _ in range(times):
+        near = [
+            ndimage.convolve(on.astype(int), k, mode="constant") for k in (plus, np.ones_like(plus))
+        ]
+        on = on & ~((near[0] == 2) & (near[1] == 2))
+    return on
+
+
+def prune_inside(skeleton, times):
+    """The outermost pixels are never looked at."""
+    on = prune_by_loop(skeleton, times)
+    for rim in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
+        on[rim] = skeleton[rim]
+    return on
+
+
 def straighten_by_cases(
-    skeleton, *, cases="NE ES SW WN", opposite=True, at_once=False, corner=False
+    skeleton, *, cases="NE ES SW WN", opposite=True, at_once=False, corner=False, margin=0
 ):
-    on = np.pad(np.array(skeleton, bool), 1)
+    on = np.pad(np.array(skeleton, bool), 1, constant_values=bool(margin))
     source = on.copy() if at_once else on
     place = {"N": (-1, 0), "E": (0, 1), "S": (1, 0), "W": (0, -1)}
-    for y, x in zip(*np.nonzero(on), strict=True):
+    for y, x in np.argwhere(skeleton) + 1:
         for one, two in cases.split():
             (a, b), (c, d) = place[one], place[two]
             far = source[y - a, x - b] or source[y - c, x - d] or source[y - a - c, x - b - d]
@@ -232,6 +264,18 @@ def straighten_by_cases(
             if source[y + a, x + b] and source[y + c, x + d] and not far:
                 on[y, x] = False
     return on[1:-1, 1:-1]
+
+
+def straighten_around(skeleton):
+    """As if the image went on at its other side."""
+    on = np.array(skeleton, bool)
+    for y, x in np.argwhere(on):
+        for dy, dx in ((-1, 1), (1, 1), (1, -1), (-1, -1)):
+            wide = np.pad(on, 1, mode="wrap")[y : y + 3, x : x + 3]
+            sides = wide[1 + dy, 1] and wide[1, 1 + dx]
+            if sides and not (wide[1 - dy, 1] or wide[1, 1 - dx] or wide[1 - dy, 1 - dx]):
+                on[y, x] = False
+    return on
 
 
 def straighten_until_stable(skeleton):
@@ -254,11 +298,17 @@ WRONG = [
     ("count_ring", lambda r: (2 * ring_by_text(r)[0], sum(r)), "two pieces"),
     ("count_ring", lambda r: (ring_by_text(r)[0], 8 - sum(r)), "no neighbour"),
     ("prune", lambda s, n: prune_by_loop(s, 1), "no times"),
-    ("prune", lambda s, n: prune_by_loop(s, n, lone=True), "once; lone pixels stay"),
-    ("prune", lambda s, n: prune_by_loop(s, n, at_once=False), "once; lone pixels stay"),
-    ("prune", lambda s, n: prune_by_loop(s, min(n, 1)), "twice"),
+    ("prune", lambda s, n: prune_by_loop(s, n, lone=True), "a lone pixel stays"),
+    ("prune", lambda s, n: prune_by_loop(s, n, at_once=False), "once, all ends together"),
+    ("prune", lambda s, n: prune_by_loop(s, min(n, 1)), "three times"),
+    ("prune", lambda s, n: prune_by_loop(s, min(n, 2)), "three times"),
+    ("prune", lambda s, n: prune_straight(s, n), "an end on a diagonal"),
+    ("prune", lambda s, n: prune_with(s, n, spare=2), "a pair is two ends"),
+    ("prune", lambda s, n: prune_with(s, n, mode="nearest"), "at the border"),
+    ("prune", lambda s, n: prune_with(s, n, mode="reflect"), "at the border"),
+    ("prune", prune_inside, "at the border"),
     ("prune", lambda s, n: prune_by_loop(s, n).astype(float), "bool"),
-    ("prune", lambda s, n: prune_around(s, n), "once; lone pixels stay"),
+    ("prune", lambda s, n: prune_around(s, n), "at the border"),
     ("straighten", lambda s: straighten_by_cases(s, opposite=False), "opposite"),
     ("straighten", lambda s: straighten_by_cases(s, at_once=True), "falling stairs"),
     ("straighten", lambda s: straighten_by_cases(s, cases="ES SW WN"), "above and right"),
@@ -267,6 +317,8 @@ WRONG = [
     ("straighten", lambda s: straighten_by_cases(s).astype(int), "bool"),
     ("straighten", lambda s: straighten_by_cases(s, corner=True), "a knot"),
     ("straighten", straighten_until_stable, "a knot"),
+    ("straighten", lambda s: straighten_by_cases(s, margin=1), "at a border"),
+    ("straighten", straighten_around, "at a border"),
 ]
 EQUIVALENT = {
     "count_ring": {

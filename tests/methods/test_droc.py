@@ -1,0 +1,252 @@
+"""DROC's notebook: its equations are guarded, its exercises tell right from wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from exercise_tests import ExerciseTests
+from notebook_loader import definitions
+from scipy.spatial.distance import cdist
+from sklearn.neighbors import KernelDensity
+
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "one_class" / "droc.ipynb"
+SEEDED = ("check_fidelity", "check_tasks", "check_classifiers", "check_network", "check_view")
+CHECKS = (*SEEDED, "check_over_classes")
+
+
+@pytest.fixture(scope="module")
+def droc():
+    return definitions(PATH)
+
+
+def on_a_sphere(seed, n, d):
+    x = np.random.default_rng(seed).normal(size=(n, d))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+# --- the equations ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_checks_pass_on_the_notebook_as_it_is(droc, seed):
+    for name in SEEDED:
+        getattr(droc, name)(seed)
+    droc.check_over_classes()
+
+
+BROKEN = {
+    "labels of another order": (
+        "torch.arange(4).repeat_interleave(len(images))",
+        "torch.arange(4).repeat(len(images))",
+    ),
+    "all labels 0": (
+        "torch.arange(4).repeat_interleave(len(images))",
+        "torch.zeros(4 * len(images), dtype=torch.long)",
+    ),
+    "turned the other way round": ("turns = [images.rot90(k,", "turns = [images.rot90(-k,"),
+    "never turned": ("images.rot90(k, dims=(2, 3)) for k in range(4)]", "images] * 4"),
+    "only half turns": ("turns = [images.rot90(k,", "turns = [images.rot90(2 * k,"),
+    "no lengths of 1 in the contrast": (
+        "F.normalize(first) @ F.normalize(second).T",
+        "first @ second.T",
+    ),
+    "no temperature": ("cosines / temperature", "cosines"),
+    "partners in reverse": (
+        "cosines / temperature, partner)",
+        "cosines / temperature, partner.flip(0))",
+    ),
+    "views of the same side compete": ("F.normalize(second).T", "F.normalize(first).T"),
+    "turned contrast without turns": ('task == "turned contrast"', 'task == "nothing"'),
+    "contrast with turns": ('task == "turned contrast"', 'task != "nothing"'),
+    "rotation of views that are not turned": (
+        "pictures.to(place)",
+        "pictures[:5].repeat(4, 1, 1, 1).to(place)",
+    ),
+    "one view twice": ("one, two = look(), look()", "one = two = look()"),
+    "some images never": ("draw.permutation(count)", "draw.permutation(count - 1)"),
+    "gamma of the usual size": ("return 10 / max", "return 1 / max"),
+    "gamma without the dimension": ("normals.var() * normals.shape[1]", "normals.var()"),
+    "the density without a logarithm": (
+        "return -logsumexp(-gamma * squares, axis=1) / gamma",
+        "return -np.exp(-gamma * squares).sum(axis=1) / gamma",
+    ),
+    "cosines in place of distances": ("2 - 2 * new @ normals.T", "-(new @ normals.T)"),
+    "the sign of the SVM": ("return -model.score_samples(new)", "return model.score_samples(new)"),
+    "an SVM of another width": ("OneClassSVM(gamma=gamma_of(normals))", "OneClassSVM()"),
+    "a Gaussian of new images": (
+        "LedoitWolf().fit(normals).mahalanobis",
+        "LedoitWolf().fit(new).mahalanobis",
+    ),
+    "the KDE as the score of cells": ("return gaussian_scores(new", "return kde_scores(new"),
+    "the largest place in place of the mean": (
+        "self.body(images).mean(dim=(2, 3))",
+        "self.body(images).amax(dim=(2, 3))",
+    ),
+    "features of any length": ("keepdims=True).clip(1e-12)", "keepdims=True).clip(1e9)"),
+    "one turn only": (
+        "chances(encoder, images)[k, :, k] for k in range(4)",
+        "chances(encoder, images)[0, :, 0] for k in range(4)",
+    ),
+    "chances in place of logarithms": ("F.log_softmax", "F.softmax"),
+    "the same weights from every seed": (
+        "rng = np.random.default_rng(seed)\n    for layer",
+        "rng = np.random.default_rng(0)\n    for layer",
+    ),
+    "mirrored though it must not": ("0.5 * mirror", "0.5"),
+    "never mirrored": ("0.5 * mirror", "0.0"),
+    "no contrast": ("(1 + gain) *", ""),
+    "no brightness": ("* (seen - mean) + shift", "* (seen - mean)"),
+    "the interval of another number": ("2.262 * gap.std(ddof=1)", "2.262 * gap.std()"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_equation_does_not_pass_the_checks(name):
+    old, new = BROKEN[name]
+    broken = definitions(PATH, replace={old: new})
+    with pytest.raises((AssertionError, RuntimeError, ValueError, TypeError)):
+        for check in CHECKS:
+            getattr(broken, check)()
+
+
+def test_turning_four_times_is_the_image_again(droc):
+    images = torch.arange(18.0).view(2, 1, 3, 3)
+    pictures, turn = droc.turned(images)
+    assert turn.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert torch.equal(droc.turned(pictures[6:])[0][2:4], images)
+
+
+def test_the_kde_ranks_like_scikit_learns(droc):
+    normals, new = on_a_sphere(0, 40, 5), on_a_sphere(1, 12, 5)
+    width = 1 / np.sqrt(2 * droc.gamma_of(normals))
+    known = -KernelDensity(bandwidth=width).fit(normals).score_samples(new)
+    found = droc.gamma_of(normals) * droc.kde_scores(new, normals)
+    np.testing.assert_allclose(np.diff(found), np.diff(known), atol=1e-6)
+
+
+def test_narrow_hills_leave_the_nearest_neighbour(droc):
+    normals, new = on_a_sphere(0, 40, 5), on_a_sphere(1, 12, 5)
+    narrow = definitions(PATH, replace={"return 10 / max": "return 1e5 / max"})
+    nearest = cdist(new, normals, "sqeuclidean").min(axis=1)
+    np.testing.assert_allclose(narrow.kde_scores(new, normals), nearest, atol=1e-3)
+
+
+def test_a_turned_copy_is_a_stranger_only_with_distribution_augmentation(droc):
+    encoder = droc.Encoder((8,), (1,), 3, 0)
+    image = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    losses = [
+        float(droc.task_loss(encoder, task, lambda: image, 0.2))
+        for task in ("contrast", "turned contrast")
+    ]
+    assert losses[0] < np.log(2) and losses[0] < losses[1] < np.log(8)
+
+
+def test_a_digit_is_split_into_the_first_of_it_and_all_others(droc):
+    classes = np.array([3, 1, 3, 3, 0, 3])
+    part, rest, truth = droc.digit_split(classes, 3, count=2)
+    assert part.tolist() == [0, 2]
+    assert rest.tolist() == [3, 5, 1, 4] and truth.tolist() == [0, 0, 1, 1]
+
+
+def test_images_become_grey_between_minus_one_and_one(droc):
+    images = np.zeros((1, 2, 2, 3), np.uint8)
+    images[0, 0] = 255
+    images[0, 1, 0] = (255, 0, 0)
+    found = droc.as_tensor(images)
+    assert found.shape == (1, 1, 2, 2)
+    np.testing.assert_allclose(found[0, 0], [[1, 1], [-1 / 3, -1]], atol=1e-6)
+
+
+def test_learning_lowers_the_loss_and_repeats_from_its_seed(droc):
+    stripes = torch.sign(torch.linspace(-1, 1, 8)).expand(12, 1, 8, 8).contiguous()
+    options = {"mirror": False, "least": 0.9, "number": 25, "rate": 0.05, "size": 6, "t": 0.2}
+    runs = []
+    for _ in range(2):
+        encoder = droc.Encoder((8, 16), (1, 2), 4, 0)
+        runs.append(droc.learn(encoder, stripes, "rotation", 0, **options))
+    assert runs[0][-5:].mean() < 0.8 * runs[0][0]
+    np.testing.assert_allclose(*runs)
+
+
+def test_more_images_need_more_memory(droc):
+    few = droc.bytes_needed(100, 16, 64)
+    assert few < droc.bytes_needed(1000, 16, 64) < droc.bytes_needed(1000, 16, 128)
+
+
+# --- the exercises ------------------------------------------------------------------------------
+
+NAMES = ("turn_all", "without_turns")
+
+
+def turn_by_loop(images):
+    pictures, labels = [], []
+    for k in range(4):
+        for image in images:
+            pictures.append(np.rot90(image, k))
+            labels.append(k)
+    return pictures, labels
+
+
+def turns(axes=(1, 2), sign=1, labels=lambda n: np.repeat(np.arange(4), n)):
+    def answer(images):
+        pictures = [np.rot90(images, sign * k, axes=axes) for k in range(4)]
+        return np.concatenate(pictures), labels(len(images))
+
+    return answer
+
+
+def swapped(images):
+    return turns()(images)[::-1]
+
+
+def without_by_loops(first, second, source, t):
+    losses = []
+    for i, a in enumerate(first):
+        a = a / np.linalg.norm(a)
+        terms = {
+            j: np.exp(a @ b / np.linalg.norm(b) / t)
+            for j, b in enumerate(second)
+            if j == i or source[j] != source[i]
+        }
+        losses.append(np.log(sum(terms.values()) / terms[i]))
+    return np.mean(losses)
+
+
+def contrast(lengths=True, partner=True, mask=True, temperature=True, reduce=np.mean, axis=1):
+    def answer(first, second, source, t):
+        if lengths:
+            first = first / np.linalg.norm(first, axis=1, keepdims=True)
+            second = second / np.linalg.norm(second, axis=1, keepdims=True)
+        logits = first @ second.T / (t if temperature else 1)
+        own = np.diag(logits).copy()
+        same = source[:, None] == source
+        if partner:
+            np.fill_diagonal(same, False)
+        if mask:
+            logits[same] = -np.inf
+        return reduce(np.log(np.exp(logits).sum(axis=axis)) - own)
+
+    return answer
+
+
+OTHERS = {"turn_all": turn_by_loop, "without_turns": without_by_loops}
+WRONG = [
+    ("turn_all", turns(sign=-1), "one image"),
+    ("turn_all", turns(labels=lambda n: np.tile(np.arange(4), n)), "two images: result 1"),
+    ("turn_all", turns(labels=lambda n: np.zeros(4 * n)), "one image: result 1"),
+    ("turn_all", turns(axes=(2, 1)), "one image"),
+    ("turn_all", swapped, "swapped"),
+    ("turn_all", lambda images: turns()(images)[0], "expected a tuple of 2"),
+    ("without_turns", contrast(mask=False), "rows 0 and 1 of one image"),
+    ("without_turns", contrast(lengths=False), "lengths must not matter"),
+    ("without_turns", contrast(temperature=False), "two images, none turned"),
+    ("without_turns", contrast(partner=False), "two images, none turned"),
+    ("without_turns", contrast(reduce=np.sum), "two images, none turned"),
+    ("without_turns", contrast(reduce=lambda x: x), "expected shape ()"),
+    ("without_turns", contrast(axis=0), "expected"),
+]
+
+
+class TestExercises(ExerciseTests):
+    path, names, others, wrong = PATH, NAMES, OTHERS, WRONG
