@@ -55,6 +55,11 @@ def finished(request) -> Path:
     return request.param
 
 
+def lines(sources) -> int:
+    """Lines of code that are not empty."""
+    return sum(bool(line.strip()) for source in sources for line in source.splitlines())
+
+
 def book_outputs(notebook) -> list[tuple[dict, str]]:
     """(record, printed text) of every output that holds a record."""
     return [
@@ -240,10 +245,13 @@ def test_cells_are_neither_many_nor_few(finished):
 
 
 def test_the_classical_notebooks_are_the_gentlest(finished):
-    """A method of this chapter is a small idea: at most 350 lines, without checks and exercises."""
+    """A small idea each: at most 350 lines without checks and exercises, a figure within 40."""
     if finished.parent.name == "classical":
-        code = "\n".join(stored.own_code(stored.read(finished)))
-        assert len([line for line in code.splitlines() if line.strip()]) <= 350
+        notebook = stored.read(finished)
+        assert lines(stored.own_code(notebook)) <= 350
+        cells = [cell for _, cell in stored.code_cells(notebook)]
+        seen = next(i for i, cell in enumerate(cells, 1) if stored.figures(cell))
+        assert lines(cell.source for cell in cells[:seen]) <= 40, "before the first figure"
 
 
 def test_the_first_cell_names_the_paper_as_the_registry_has_it(path, notebook):
