@@ -232,6 +232,33 @@ def test_a_number_that_moves_too_much_gets_the_band_of_the_default_seed_and_a_re
     assert line.endswith("[0.470, 0.530]  moves by more than a band holds: better steady it")
 
 
+def test_another_processors_number_widens_its_band_alone(tmp_path):
+    path = write_small(tmp_path, measured="0.9 + seed / 3000", of="50")
+    bands.make_bands(path, execute=without_kernel)
+    before, notebook = stored.expectation(path), path.read_bytes()
+    bands.note_elsewhere(path, execute=without_kernel)
+    assert stored.expectation(path) == before, "all in band: nothing to note"
+
+    def there(source, *, settings, cwd):
+        return without_kernel(source, settings=settings | {"seed": 300}, cwd=cwd)
+
+    bands.note_elsewhere(path, execute=there)
+    widened = before["bands"] | {"share": [0.88, 1.002]}
+    assert stored.expectation(path) == before | {"elsewhere": {"share": [1.0]}, "bands": widened}
+    assert path.read_bytes() == notebook
+
+
+def test_another_processors_verdict_is_no_matter_of_bands(tmp_path):
+    path = write_small(tmp_path, verdict='"reproduced" if seed < 5 else "undecided"')
+    bands.make_bands(path, execute=without_kernel)
+
+    def there(source, *, settings, cwd):
+        return without_kernel(source, settings=settings | {"seed": 9}, cwd=cwd)
+
+    with pytest.raises(NotebookError, match="better is undecided here, and with no seed elsewhere"):
+        bands.note_elsewhere(path, execute=there)
+
+
 def test_a_number_that_some_seeds_do_not_have_writes_no_bands(tmp_path):
     path = write_small(tmp_path, measured="0.9}, of=None) if seed else table('none', {'x': 0.1")
     with pytest.raises(NotebookError, match=r"no bands written: 'x' has no value for some seeds"):
