@@ -587,15 +587,19 @@ def test_a_named_row_joins_the_same_images_at_other_sizes(tmp_path):
     assert len(compare._columns([COMPARED, half], {})) == 2
 
 
-def test_the_speed_is_shown_where_it_is_asked_for(tmp_path, index):
-    assert "Megapixels" not in words(part(index, "book-compare"))
-    root = lay_out(tmp_path)
-    page = root / "index.md"
-    asked = INDEX.replace("{compare} memory_bank\n", "{compare} memory_bank\n:speed:\n")
-    page.write_text(asked, encoding="utf-8")
+def compared_with(option: str, root: Path) -> str:
+    """The text of the index, whose comparison has this option."""
+    asked = INDEX.replace("{compare} memory_bank\n", f"{{compare}} memory_bank\n:{option}:\n")
+    (root / "index.md").write_text(asked, encoding="utf-8")
     app = build(root)
     text = words((Path(app.outdir) / "index.html").read_text(encoding="utf-8"))
     app.cleanup()
+    return text
+
+
+def test_the_speed_is_shown_where_it_is_asked_for(tmp_path, index):
+    assert "Megapixels" not in words(part(index, "book-compare"))
+    text = compared_with("speed", lay_out(tmp_path))
     _, _, shown = text.partition("Megapixels a second on one core")
     assert "Method elpv/mono \n New 0.46" in shown
 
@@ -604,12 +608,7 @@ def test_the_way_from_random_weights_is_shown_where_it_is_asked_for(tmp_path):
     root = lay_out(tmp_path)
     random = {"name": "random:net", "image_auroc": 0.712}
     store_comparison(root, [COMPARED | {"random_weights": random}, FEW, BRICK])
-    page = root / "index.md"
-    asked = INDEX.replace("{compare} memory_bank\n", "{compare} memory_bank\n:random:\n")
-    page.write_text(asked, encoding="utf-8")
-    app = build(root)
-    text = words((Path(app.outdir) / "index.html").read_text(encoding="utf-8"))
-    app.cleanup()
+    text = compared_with("random", root)
     _, _, shown = text.partition("random weights → the method’s own")
     assert "Method elpv/mono \n New 0.712 → 0.957" in shown
 
