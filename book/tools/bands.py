@@ -178,10 +178,8 @@ def rounded(value: float | None) -> float | None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    work = note_elsewhere if "--elsewhere" in given else make_bands
-    given = [argument for argument in given if argument != "--elsewhere"]
-    return each(work, __doc__.splitlines()[0], given)
+    instead = {"--elsewhere": note_elsewhere}
+    return each(make_bands, __doc__.splitlines()[0], arguments, instead=instead)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -150,13 +150,20 @@ def departures(pieces: list[dict[str, Any]], expected: dict[str, Any]) -> list[s
     return left
 
 
-def each(work: Callable[[Path], None], description: str, arguments: list[str] | None) -> int:
+def each(
+    work: Callable[[Path], None],
+    description: str,
+    arguments: list[str] | None,
+    *,
+    instead: Mapping[str, Callable[[Path], None]] | None = None,
+) -> int:
     """The command line of what is done with each notebook, `--jobs` of them at a time.
 
     Args:
         work: a function of a module, so that other processes find it.
         description: one line for `--help`.
         arguments: of the command line.
+        instead: by option, what is done in place of `work`; its first line is the option's help.
 
     Returns:
         The exit status: 1 if one of them raised a NotebookError, which is then printed.
@@ -165,6 +172,10 @@ def each(work: Callable[[Path], None], description: str, arguments: list[str] | 
     parser.add_argument("notebooks", nargs="*", help="ids, files or folders; none means all")
     jobs = os.cpu_count() or 1
     parser.add_argument("--jobs", type=int, default=jobs, help="notebooks at a time (%(default)s)")
+    parser.set_defaults(work=work)
+    for option, other in (instead or {}).items():
+        about = (other.__doc__ or "").splitlines()[0]
+        parser.add_argument(option, dest="work", action="store_const", const=other, help=about)
     chosen = parser.parse_args(arguments)
     try:
         paths = find(chosen.notebooks)
@@ -172,7 +183,7 @@ def each(work: Callable[[Path], None], description: str, arguments: list[str] | 
         print(f"error: {error}", file=sys.stderr)
         return 1
     with ProcessPoolExecutor(max(1, min(chosen.jobs, len(paths)))) as pool:
-        done = pool.map(_attempt, [work] * len(paths), paths)
+        done = pool.map(_attempt, [chosen.work] * len(paths), paths)
         return 0 if all(list(done)) else 1
 
 
