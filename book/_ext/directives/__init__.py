@@ -23,6 +23,7 @@ MODULES = (
     "method_role",
     "quiz",
     "reading_list",
+    "seeds_table",
     "stored_figure",
     "threshold_figure",
 )

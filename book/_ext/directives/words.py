@@ -89,6 +89,10 @@ WORDS = {
     "from the notebook": ("노트북에서 보기", "See it in the notebook"),
     "pictures": ("이미지", "Images"),
     "seeds": ("시드 {1}개 중 {0}개", "{0} of {1} seeds"),
+    "lowest and highest": (
+        "시드 {}개에서 나온 가장 작은 값과 가장 큰 값입니다.",
+        "The lowest and the highest value of {} seeds.",
+    ),
     "one seed": ("시드 1개", "one seed"),
     "all claims": ("주장 {}개", "{} claims"),
     "method": ("방법", "Method"),
