@@ -108,6 +108,42 @@ def render(
     )
 
 
+def render_each(
+    images: np.ndarray, *, seed: int, kinds: tuple[str, ...] = KINDS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one defect on each of several normal images: `render`, kind after kind.
+
+    Args:
+        images: uint8 (N, H, W, 3), H and W at least 32; they are not changed.
+        seed: decides place, size, direction and strength; each image has a generator of its own.
+        kinds: the first image gets the first kind, and so on, over again. Where an image has no
+            place for its kind, the next kind is tried.
+
+    Returns:
+        The new images, uint8 (N, H, W, 3), and their masks, bool (N, H, W).
+
+    Raises:
+        ValueError: for another shape, type or kind, or for an image that has no place for any.
+    """
+    if images.ndim != 4:
+        raise ValueError(f"images must have shape (N, H, W, 3), found {images.shape}")
+    if not kinds or set(kinds) - set(KINDS + LOGICAL_KINDS):
+        raise ValueError(f"kinds must be some of {KINDS + LOGICAL_KINDS}, found {kinds!r}")
+    drawn, masks = images.copy(), np.zeros(images.shape[:3], dtype=bool)
+    for i, image in enumerate(images):
+        rng = np.random.default_rng([seed, i])
+        reasons = []
+        for turn in range(len(kinds)):
+            try:
+                drawn[i], masks[i] = render(image, kinds[(i + turn) % len(kinds)], rng=rng)
+                break
+            except ValueError as error:
+                reasons.append(str(error))
+        else:
+            raise ValueError(f"image {i}: {reasons[0]}")
+    return drawn, masks
+
+
 def three_busbars(grey: np.ndarray, *, least: float = 0.03) -> tuple[int, int, int]:
     """Find the busbars of a cell that has three of them at `BUSBARS`, horizontal.
 

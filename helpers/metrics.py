@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy.stats import t as student_t
 
 if TYPE_CHECKING:
     from helpers.data import ImageSet
@@ -21,7 +22,11 @@ Metric = Callable[["ImageSet | np.ndarray", np.ndarray], float | None]
 
 @dataclass(frozen=True)
 class Difference:
-    """metric(a) - metric(b) on the same images, with the 95 % interval of a paired bootstrap."""
+    """A difference on the same images, or of the same runs, with its 95 % interval.
+
+    The interval is that of a paired bootstrap (`compare`, `compare_maps`) or of Student's
+    t-distribution (`mean_difference`).
+    """
 
     value: float
     low: float
@@ -370,6 +375,70 @@ def compare_maps(
     found = [_auroc(_resample(masks, maps, times)) for maps in both]
     value, *drawn = found[0] - found[1]
     return Difference(float(value), *_interval(drawn)) if drawn else None
+
+
+def mean_difference(a: np.ndarray, b: np.ndarray) -> Difference | None:
+    """Mean of a - b over pairs: the same images under two methods, or the same seeds.
+
+    Args:
+        a: (N,) values of one method, of any scale.
+        b: (N,) values of the other, in the same order.
+
+    Returns:
+        The mean with its 95 % interval by Student's t-distribution, which is exact for normally
+        distributed differences however few there are; None for fewer than two pairs.
+
+    Raises:
+        ValueError: for shapes that differ or are not (N,), or for NaN or infinity.
+    """
+    a, b = _finite(a, "a"), _finite(b, "b")
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"a and b must both have shape (N,), found {a.shape} and {b.shape}")
+    if len(a) < 2:
+        return None
+    gaps = np.subtract(a, b, dtype=np.float64)
+    half = student_t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps))
+    middle = gaps.mean()
+    return Difference(float(middle), float(middle - half), float(middle + half))
+
+
+def remaining(
+    clean: np.ndarray, drawn: np.ndarray, clean_out: np.ndarray, drawn_out: np.ndarray
+) -> np.ndarray:
+    """Share of a defect that is left in a reconstruction: how much a network copies its input.
+
+    The change that the defect makes in the reconstruction, projected on the change that it makes
+    in the image: ``<f(x') - f(x), x' - x> / ||x' - x||^2`` for an image x, the same image x' with
+    a defect and a network f. 1 means that the defect is copied, 0 that it is erased. What f
+    changes in any image cancels out. It may exceed 1, and may be negative.
+
+    Args:
+        clean: (N, ...) images without the defect, of any scale.
+        drawn: the same images with it.
+        clean_out: reconstructions of `clean`, on the same scale.
+        drawn_out: reconstructions of `drawn`.
+
+    Returns:
+        (N,) shares.
+
+    Raises:
+        ValueError: for shapes that differ, for NaN or infinity, or if an image has no defect.
+    """
+    names = ("clean", "drawn", "clean_out", "drawn_out")
+    several = [
+        _finite(values, name).astype(np.float64)
+        for values, name in zip((clean, drawn, clean_out, drawn_out), names, strict=True)
+    ]
+    shapes = [values.shape for values in several]
+    if len(set(shapes)) > 1 or not shapes[0]:
+        raise ValueError(f"{', '.join(names)} must have one shape (N, ...), found {shapes}")
+    clean, drawn, clean_out, drawn_out = (v.reshape(len(v), -1) for v in several)
+    defect = drawn - clean
+    size = (defect**2).sum(axis=1)
+    if not size.all():
+        first = int(np.flatnonzero(size == 0)[0])
+        raise ValueError(f"image {first} is the same in clean and drawn: it has no defect")
+    return ((drawn_out - clean_out) * defect).sum(axis=1) / size
 
 
 def _bootstrap(

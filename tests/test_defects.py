@@ -136,6 +136,40 @@ def test_trivial_numbers_do_not_find_the_rendered_defects(cells):
     assert max(found.values()) < 0.7, found
 
 
+def test_each_image_gets_a_defect_kind_after_kind(cells):
+    images = cells[0].images[:5]
+    drawn, masks = defects.render_each(images, seed=3)
+    for i in range(5):
+        rng = np.random.default_rng([3, i])
+        one, mask = defects.render(images[i], defects.KINDS[i % 4], rng=rng)
+        np.testing.assert_array_equal(drawn[i], one)
+        np.testing.assert_array_equal(masks[i], mask)
+    fewer, _ = defects.render_each(images[:2], seed=3)
+    np.testing.assert_array_equal(fewer, drawn[:2], err_msg="an image does not hang on the others")
+    other, _ = defects.render_each(images, seed=4)
+    assert all((a != b).any() for a, b in zip(drawn, other, strict=True))
+
+
+def test_where_a_kind_has_no_place_the_next_one_is_drawn(cells):
+    rough = cells[0].images[:1].copy()
+    rough[:, :100] = 0  # too dark for most: what is drawn has to be found
+    kinds = ("missing_busbar", "crack")  # no busbars are left
+    drawn, masks = defects.render_each(rough, seed=0, kinds=kinds)
+    assert masks[0].any() and (drawn[0] != rough[0]).any(axis=2)[masks[0]].any()
+    with pytest.raises(ValueError, match=r"image 0: .*busbar"):
+        defects.render_each(rough, seed=0, kinds=("missing_busbar",))
+
+
+def test_drawing_on_several_images_refuses_what_it_cannot_draw(cells):
+    images = cells[0].images[:2]
+    with pytest.raises(ValueError, match=r"kinds must be some of .*found \('crack', 'hole'\)"):
+        defects.render_each(images, seed=0, kinds=("crack", "hole"))
+    with pytest.raises(ValueError, match="kinds must be some of"):
+        defects.render_each(images, seed=0, kinds=())
+    with pytest.raises(ValueError, match=r"shape \(N, H, W, 3\)"):
+        defects.render_each(images[0], seed=0)
+
+
 def test_bad_input_is_refused(cell):
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="unknown kind of defect: 'dent'; known: crack"):

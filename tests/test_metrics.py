@@ -328,6 +328,64 @@ def test_compare_pairs_the_resamples():
     assert (reverse.value, reverse.low) == pytest.approx((-paired.value, -paired.high))
 
 
+def test_the_mean_difference_has_the_interval_of_student_s_t():
+    a, b = [1.0, 1.5, 0.0, 1.0], [0.0, 1.5, 0.0, 0.0]  # differences 1, 0, 0, 1
+    found = metrics.mean_difference(np.array(a), np.array(b))
+    half = 3.182446 * np.sqrt(1 / 3) / 2  # t(0.975) of three degrees of freedom
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
+    reverse = metrics.mean_difference(b, a)
+    assert (reverse.value, reverse.low) == pytest.approx((-0.5, -found.high))
+
+
+def test_the_interval_of_three_pairs_holds_the_true_mean_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    gaps = rng.normal(2.0, 1.0, size=(2000, 3))
+    found = [metrics.mean_difference(row, np.zeros(3)) for row in gaps]
+    held = np.mean([one.low <= 2 <= one.high for one in found])
+    assert 0.935 < held < 0.965, "1.96 standard errors would hold it in 81 %"
+
+
+def test_fewer_than_two_pairs_have_no_interval_and_odd_ones_are_refused():
+    assert metrics.mean_difference([1.0], [0.0]) is None
+    with pytest.raises(ValueError, match=r"shape \(N,\), found \(2,\) and \(3,\)"):
+        metrics.mean_difference([1.0, 2.0], [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="b has 1 NaN or infinite"):
+        metrics.mean_difference([1.0, 2.0], [1.0, np.nan])
+
+
+def test_a_copied_defect_remains_whole_and_an_erased_one_not_at_all():
+    rng = np.random.default_rng(0)
+    clean = rng.integers(60, 200, size=(3, 8, 8, 3)).astype(np.uint8)
+    drawn = clean.copy()
+    drawn[:, 2:5, 3:6] -= np.uint8(40)
+    networks = {
+        1.0: lambda x: x,  # copies, wherever
+        0.0: lambda x: np.full(x.shape, 7.0),  # erases everything
+        0.3: lambda x: 0.3 * x + 11.0,  # fades, and is off by a constant
+        -1.0: lambda x: 255.0 - x,  # turns it round
+    }
+    for share, network in networks.items():
+        found = metrics.remaining(clean, drawn, network(clean), network(drawn))
+        assert found == pytest.approx(np.full(3, share)), share
+
+
+def test_what_a_defect_changes_elsewhere_does_not_count():
+    clean, drawn = np.zeros((1, 2, 2)), np.zeros((1, 2, 2))
+    drawn[0, 0, 0], drawn[0, 0, 1] = 2, 1
+    out = np.array([[[1.0, 0.0], [9.0, -9.0]]])  # half of one pixel, much on others
+    assert metrics.remaining(clean, drawn, clean, out) == pytest.approx([2 / 5])
+
+
+def test_what_remains_of_no_defect_is_refused():
+    images = np.zeros((2, 4, 4))
+    drawn = images.copy()
+    drawn[0, 0, 0] = 1
+    with pytest.raises(ValueError, match="image 1 is the same in clean and drawn"):
+        metrics.remaining(images, drawn, images, images)
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.remaining(images, drawn, images, images[:1])
+
+
 def test_compare_uses_the_images_that_evaluate_ranks_and_says_none_if_there_is_nothing_to_rank():
     test = image_set("n" * 20 + "d" * 20 + "r" * 10)
     scores = np.random.default_rng(0).normal(size=50) + test.labels
