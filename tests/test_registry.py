@@ -278,11 +278,11 @@ def test_a_second_hand_number_never_looks_first_hand():
 
 
 def test_only_a_share_is_given_in_percent():
-    """AUROC, PRO, an accuracy and the like are shares; a likelihood or a count has another unit."""
+    """AUROC, AP, PRO, an accuracy are shares; a likelihood, a count or a gain has another unit."""
     for method in KNOWN.methods.values():
         for item in method.headline:
             share = re.fullmatch(
-                r"(image|pixel) AUROC|AUPRO|PRO\b.*|.* accuracy", item.metric["en"]
+                r"(image|pixel) (AUROC|AP)|AUPRO|PRO\b.*|.* accuracy", item.metric["en"]
             )
             assert bool(share) == (item.unit["en"] == "%"), f"{method.id}: {item}"
 
