@@ -119,6 +119,17 @@ def test_a_review_shows_the_notebooks_gallery_and_one_more_of_its_figures(method
 
 
 @pytest.mark.parametrize(("method", "language"), REVIEWS)
+def test_a_summary_of_a_later_reading_list_is_linked_as_such(method, language):
+    text = sections(read(method, language))[f"{method.id.split('/')[1]}-family"]
+    said = {
+        "ko": "읽기 목록에 나중에 추가되었습니다",
+        "en": "A later state of the reading list links",
+    }
+    assert (said[language] in text) == bool(method.later_summary), "the list's own, or a later one?"
+    assert not method.later_summary or f"]({method.later_summary})" in text
+
+
+@pytest.mark.parametrize(("method", "language"), REVIEWS)
 def test_a_review_is_neither_a_note_nor_a_chapter(method, language):
     low, high = LENGTH[language]
     count = len(visible_words(read(method, language)))
