@@ -27,7 +27,14 @@ Property = Callable[[Any], str | None]
 
 PLAIN_WORDS = {
     r"zero-size array": "something is empty: does a slice begin below 0 or behind its end?",
-    r"broadcast|mismatch|must (be )?match": "two shapes do not fit together",
+    r"broadcast|mismatch|must (be )?match|did not match": "two shapes do not fit together",
+    r"truth value of an array": (
+        "arrays are joined with & and |, turned with ~; .any() and .all() make one value of many"
+    ),
+    r"inhomogeneous": "the parts differ in length; take them one at a time",
+    r"arrays can be converted|setting an array element": "an array stands where a number should",
+    r"unhashable": "an array cannot stand in a set; its numbers can, as in set(x.tolist())",
+    r"expected scalar type|same dtype": "two tensors differ in dtype; .float() or .double() helps",
     r"must be Tensor|'(dim|keepdim)'|Tensor.*ndarray|'numpy.* has no attribute": (
         "the inputs are NumPy arrays; torch.as_tensor(x) turns them into tensors, t.numpy() back"
     ),
@@ -219,8 +226,10 @@ def _without_tensors(value: Any) -> Any:
 
 
 def _differ(one: Any, other: Any) -> bool:
-    """Whether arrays, tensors or numbers somewhere in two nested arguments differ."""
+    """Whether arrays, tensors, numbers or types somewhere in two nested arguments differ."""
     one, other = _without_tensors(one), _without_tensors(other)
+    if type(one) is not type(other):
+        return True
     if isinstance(one, dict):
         return one.keys() != other.keys() or any(_differ(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
@@ -277,7 +286,7 @@ def _difference(got: Any, right: Any, tol: float, hidden: bool, message: str) ->
         swapped = "the two results are swapped", "the results are right, but in another order"
         return swapped[len(right) > 2]
     number = next(i for i, problem in enumerate(found) if problem)
-    return _told(message, f"result {number}: {found[number]}")
+    return _told(message, f"result {number + 1} of {len(right)}: {found[number]}")
 
 
 def _difference_of_arrays(
@@ -299,6 +308,8 @@ def _difference_of_arrays(
         how = f"which is too {'small' if a[i] < b[i] else 'large'}"
         return _told(message, f"got {a[i]:.6g}{_at(i)}, {how}")
     share = f"; {int(wrong.sum())} of {wrong.size} differ" if wrong.size > 1 else ""
+    if right.dtype == bool and got[i] in (0, 1):
+        return _told(message, f"expected {right[i]}, got {bool(got[i])}{_at(i)}{share}")
     digits = next((d for d in (6, 9, 12) if f"{a[i]:.{d}g}" != f"{b[i]:.{d}g}"), 17)
     return _told(message, f"expected {b[i]:.{digits}g}, got {a[i]:.{digits}g}{_at(i)}{share}")
 

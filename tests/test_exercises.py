@@ -75,6 +75,16 @@ def test_a_right_answer_that_changes_its_arguments_is_told_so_and_gets_copies(ca
     assert np.array_equal(BANK, kept[1])
 
 
+def test_a_list_whose_arrays_become_something_else_has_changed(capsys):
+    def careless(groups):
+        for i, group in enumerate(groups):
+            groups[i] = set(group)
+        return len(groups[0] | groups[1])
+
+    given = [np.array([1, 2]), np.array([2, 5])]
+    assert "changed in place" in line(capsys, careless, exercises.agrees((given,), 3))
+
+
 def test_numbers_in_lists_and_dictionaries_are_arguments_too(capsys):
     pair = [3.0, np.nan], {"more": [np.array([1, 2])]}
 
@@ -255,6 +265,26 @@ def test_torch_on_arrays_is_told_how_to_go_on(capsys, answer):
     assert "the inputs are NumPy arrays; torch.as_tensor(x) turns them into tensors" in printed
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda x: x > 0 and x < 2, "arrays are joined with & and |"),
+        (lambda x: np.array([x, x[:1]]).sum(), "the parts differ in length"),
+        (lambda x: x[np.ones(2, bool)], "two shapes do not fit together"),
+        (lambda x: float(x), "an array stands where a number should"),
+        (lambda x: x.__setitem__(0, x), "an array stands where a number should"),
+        (lambda x: len({x, x}), "its numbers can, as in set(x.tolist())"),
+        (
+            lambda x: torch.from_numpy(x) @ torch.ones(3),
+            "two tensors differ in dtype; .float() or .double() helps",
+        ),
+    ],
+)
+def test_what_students_run_into_is_told_in_plain_words(capsys, answer, words):
+    printed = line(capsys, answer, agrees((np.array([1.0, 2.0, 3.0]),), 1.0))
+    assert printed.startswith("[!] 2 scores: raised ") and words in printed
+
+
 def test_a_property_of_ones_own_sees_tensors_as_arrays(capsys):
     seen = []
 
@@ -297,7 +327,7 @@ def test_several_results_are_compared_one_by_one(capsys):
     right = agrees(ROWS, lambda x: (np.mean(x, axis=0), np.cov(x, rowvar=False)))
     assert line(capsys, mean_and_cov, right) == "[x] 2 scores: correct"
     biased = line(capsys, lambda x: (x.mean(axis=0), np.cov(x.T, bias=True)), right)
-    assert biased.startswith("[!] 2 scores: result 1: expected ")
+    assert biased.startswith("[!] 2 scores: result 2 of 2: expected ")
     assert line(capsys, lambda x: x.mean(axis=0), right).endswith(
         "expected a tuple of 2 results, got ndarray"
     )
@@ -316,7 +346,16 @@ def test_swapped_results_are_named_as_such(capsys):
     printed = line(capsys, lambda x: (x.max(), x.min(), x.mean()), three)
     assert printed.endswith("the results are right, but in another order")
     printed = line(capsys, lambda x: (x.min(), x.min()), two)
-    assert printed.startswith("[!] 2 scores: low first: result 1: expected ")
+    assert printed.startswith("[!] 2 scores: low first: result 2 of 2: expected ")
+
+
+def test_the_results_of_a_tuple_are_counted_from_one(capsys):
+    three = agrees((ROWS,), (1.0, True, 5.0), message="a tuple")
+    printed = line(capsys, lambda x: (1.0, False, 5.0), three)
+    assert printed == "[!] 2 scores: a tuple: result 2 of 3: expected True, got False"
+    assert line(capsys, lambda x: (1.0, 1, 5), three) == "[x] 2 scores: correct"
+    printed = line(capsys, lambda x: (1.0, 2, 5.0), three)
+    assert printed.endswith("result 2 of 3: expected 1, got 2")
 
 
 def test_a_near_miss_is_called_close(capsys):

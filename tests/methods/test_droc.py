@@ -233,8 +233,8 @@ def contrast(lengths=True, partner=True, mask=True, temperature=True, reduce=np.
 OTHERS = {"turn_all": turn_by_loop, "without_turns": without_by_loops}
 WRONG = [
     ("turn_all", turns(sign=-1), "one image"),
-    ("turn_all", turns(labels=lambda n: np.tile(np.arange(4), n)), "two images: result 1"),
-    ("turn_all", turns(labels=lambda n: np.zeros(4 * n)), "one image: result 1"),
+    ("turn_all", turns(labels=lambda n: np.tile(np.arange(4), n)), "two images: result 2 of 2"),
+    ("turn_all", turns(labels=lambda n: np.zeros(4 * n)), "one image: result 2 of 2"),
     ("turn_all", turns(axes=(2, 1)), "one image"),
     ("turn_all", swapped, "swapped"),
     ("turn_all", lambda images: turns()(images)[0], "expected a tuple of 2"),
