@@ -50,7 +50,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(book, seed):
         ("nn.Conv2d(3, width, 4),", "nn.Conv2d(3, width, 3),", "layers"),
         ("nn.Conv2d(2 * width, 2 * width, 3)", "nn.Conv2d(2 * width, 2 * width, 5)", "layers"),
         ("nn.Conv2d(width, 2 * width, 4)", "nn.Conv2d(width, 2 * width, 4, 2)", "layers"),
-        (".float() / 127.5 - 1", ".float() / 255", "input"),
+        ("network.parameters())) / 127.5 - 1", "network.parameters())) / 255", "input"),
         ("        while side > 8:", "        while side > 32:", "autoencoder|one vector"),
         ("nn.Conv2d(channels, 64, side)", "nn.Conv2d(channels, 64, 1)", "one vector"),
         ("[:, :, 4:-4, 4:-4]", "[:, :, 8:, 8:]", "targets"),
@@ -79,7 +79,7 @@ def test_the_checks_pass_on_the_notebook_as_it_is(book, seed):
         ("factor = 0.8 + 0.4", "factor = 0.5 + 1.0", "what is changed|how much"),
         ("torch.randint(3, (1,)", "torch.randint(2, (1,)", "what is changed"),
         (".clamp(0, 1) * 2 - 1", " * 2 - 1", "values of an image"),
-        ("descend(adam, cycle, sum(losses))", "descend(adam, cycle, losses[0])", "training"),
+        ("descend(adam, cycle, sum(losses))", "descend(adam, cycle, sum(losses[:3]))", "training"),
         ("torch.randint(len(others), (size,)", "torch.randint(1, (size,)", "training"),
         ("torch.randperm(count, generator=draw)", "torch.arange(count)", "shuffled"),
         ("detector.teach(x) - first,", "detector.teach(x) - second,", "maps"),
@@ -129,7 +129,7 @@ def test_quantiles_of_a_hand_case_go_to_0_and_to_a_tenth(book):
     held = torch.stack([torch.arange(201.0).reshape(3, 67, 1), torch.arange(201.0).flip(0)
                         .reshape(3, 67, 1) * 10 + 5])  # fmt: skip
     maps = torch.tensor([[[[180.0], [199.0], [218.0]]], [[[1805.0], [1995.0], [5.0]]]])
-    found = book.normalised(maps, held)
+    found = book.normalised(maps, held).float()
     assert torch.allclose(found[0, 0, :, 0], torch.tensor([0.0, 0.1, 0.2]), atol=1e-4)
     assert torch.allclose(found[1, 0, :, 0], torch.tensor([0.0, 0.1, -0.9474]), atol=1e-4)
     three = book.three_maps(maps.transpose(2, 3), held, 24)
@@ -193,7 +193,7 @@ def test_a_teacher_learns_and_is_frozen_then(book):
     assert torch.equal(before, torch.get_rng_state())
     assert len(losses) == 25 and np.mean(losses[-5:]) < np.mean(losses[:5])
     assert not any(p.requires_grad for p in teacher.parameters())
-    assert {p.dtype for p in teacher.parameters()} == {torch.float32}
+    assert {p.dtype for p in teacher.parameters()} == {torch.float64}
     again, same = book.distil(patches, wanted, 3, 25, 0, "cpu")
     assert losses == same and losses != book.distil(patches, wanted, 3, 25, 1, "cpu")[1]
     assert all(map(torch.equal, teacher.parameters(), again.parameters()))
@@ -272,6 +272,13 @@ def test_maps_in_parts_are_the_same_as_at_once(book):
     assert whole.shape == (2, 19, 16, 16) and torch.allclose(whole, alone, atol=1e-4)
 
 
+def test_maps_are_of_single_precision_and_leave_the_networks_double(book):
+    detector, teacher = book.small_detector(0)
+    assert book.branch_maps(detector, book.random_images(2, 64, 0)).dtype == torch.float32
+    for network in (detector, teacher, detector.frozen[0]):
+        assert {p.dtype for p in network.parameters()} == {torch.float64}
+
+
 def test_the_plan_grows_with_what_is_held(book):
     def needed(channels=40, images=100, batch=2, size=96):
         return book.bytes_needed(channels, images, batch, size)
@@ -294,6 +301,48 @@ def test_one_sort_of_anomaly_is_ranked_against_all_normal_images(book):
     scores = np.array([1.0, 3.0, 2.0, 0.0, 4.0])
     assert book.of_kind(part, scores, "left") == 0.75
     assert book.of_kind(part, scores, "right") == 0
+
+
+def test_every_update_rounds_every_gradient(book):
+    pair = [torch.nn.Parameter(torch.zeros(2, dtype=torch.float64)) for _ in range(2)]
+    adam, cycle = book.peaked(pair, 0.1, 4)
+    pull = torch.tensor([1.0, 1 / 3], dtype=torch.float64)
+    book.descend(adam, cycle, (pair[0] * pull).sum() + (pair[1] * 2 * pull).sum())
+    for parameter, scale in zip(pair, (1, 2), strict=True):
+        assert parameter.grad.tolist() == [scale, scale * round(2**16 / 3) / 2**16]
+
+
+def test_numbers_are_double_on_a_cpu_and_single_elsewhere(book):
+    assert book.precise("cpu") == book.precise(torch.device("cpu")) == torch.float64
+    assert book.precise("cuda") == book.precise(torch.device("cuda:1")) == torch.float32
+
+
+def test_a_spot_is_a_darker_square_of_its_side_within_the_image(book):
+    images = np.full((40, 20, 30, 3), 100, np.uint8)
+    for side in (2, 4):
+        found = book.spotted(images, side)
+        assert found.dtype == np.uint8 and (images == 100).all()
+        assert ((found == 40) | (found == 100)).all()
+        assert ((found == 40).sum(axis=(1, 2, 3)) == 3 * side**2).all()
+        for image in found[..., 0] == 40:
+            rows, columns = np.nonzero(image)
+            assert np.ptp(rows) == np.ptp(columns) == side - 1
+            assert 4 <= rows.min() < 16 and 6 <= columns.min() < 24
+    assert len({image.tobytes() for image in found}) > 30
+    assert np.array_equal(found, book.spotted(images, 4))
+    assert not np.array_equal(found, book.spotted(images, 4, seed=1))
+
+
+def test_scores_of_images_are_those_of_their_maps(book, monkeypatch):
+    detector, _ = book.small_detector(0)
+    images = book.random_images(5, 64, 0)
+    held = book.branch_maps(detector, book.random_images(4, 64, 1))
+    for name, value in {"detector": detector, "held_maps": held, "image_size": 64}.items():
+        monkeypatch.setattr(book, name, value, raising=False)
+    found = book.all_scores(images)
+    assert list(found) == ["student", "autoencoder", "both"]
+    maps = book.three_maps(book.branch_maps(detector, images), held, 64)
+    assert all(np.allclose(found[name], maps[name].max(axis=(1, 2))) for name in maps)
 
 
 def test_darker_cells_are_the_same_cells_with_smaller_values(book):
@@ -498,6 +547,9 @@ EQUIVALENT_DEFINITIONS: dict[str, str | dict[str, str]] = {
     "pixel_auroc": "calls metrics.pixel_auroc for the notebook's masks",
     "of_kind": "tested above",
     "darker": "tested above",
+    "spotted": "tested above",
+    "all_scores": "tested above",
+    "precise": "tested above",
 }
 
 
