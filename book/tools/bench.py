@@ -34,6 +34,7 @@ REFERENCE = 100  # images of 256 px that the default backbone describes in a sec
 #: Notebooks that may take up to LONG_SECONDS, each with its reason.
 LONG_SECONDS = 90
 LONG: dict[str, str] = {
+    "one_class/patch_svdd": "trains in double precision, and four times more to show a collapse",
     "student_teacher/efficient_ad": "trains a teacher and three pairs of student and autoencoder",
     "student_teacher/uninformed_students": "a teacher is distilled and six students are trained",
 }

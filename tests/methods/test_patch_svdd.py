@@ -11,6 +11,10 @@ from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "one_class" / "patch_svdd.ipynb"
+CHECKS = (
+    *("pairs", "noise", "encoder", "losses", "classifier"),
+    *("rounding", "grids", "fidelity", "nearest"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def setting(notebook, **changes):
 
 
 def run_checks(notebook, seed=0):
-    for name in ("pairs", "losses", "grids", "fidelity"):
+    for name in CHECKS:
         getattr(notebook, f"check_{name}")(seed)
 
 
@@ -84,6 +88,13 @@ def test_the_checks_pass_on_the_notebook_as_it_is(svdd, seed):
         ("(total / F.conv_transpose2d(patches, ones, stride=step))", "(total / side)"),
         ("return maps.prod(dim=0).numpy()", "return maps.sum(dim=0).numpy()"),
         ("return maps.max(axis=(1, 2))", "return maps.mean(axis=(1, 2))"),
+        ("x = F.leaky_relu(layer(x), 0.1)", "x = F.leaky_relu(layer(x), 0.01)"),
+        ("F.leaky_relu(joined, 0.1)", "F.relu(joined)"),
+        ("F.leaky_relu(self.one(difference), 0.1)", "F.relu(self.one(difference))"),
+        ("noise += draw.normal(0, 0.02, (len(patches), 3, 1, 1))", "noise *= 1"),
+        ("draw.normal(0, 0.02, patches.shape)", "draw.normal(0.02, 0.02, patches.shape)"),
+        ("return (gradient / step).round() * step", "return (gradient / step).floor() * step"),
+        (".clamp_min(0).sqrt()", ".sqrt()"),
     ],
 )
 def test_a_broken_equation_does_not_pass_the_checks(old, new):
@@ -112,7 +123,57 @@ def test_patches_of_both_sizes_lie_inside_the_image_whatever_the_direction(svdd)
         offsets = np.tile(sign * (side - 1), (500, 1))
         corners = svdd.corners_for(offsets, side, 64, draw)
         both = np.concatenate([corners, corners + offsets])
-        assert both.min() == 0 and both.max() == 64 - side
+        assert both.min(axis=0).tolist() == [0, 0]
+        assert both.max(axis=0).tolist() == [64 - side, 64 - side]
+
+
+def test_the_encoder_is_as_wide_as_said(svdd):
+    middle = [(16, 32), (32, 64), (64, 64), (64, 32), (32, 16), (16, 16)]
+    assert svdd.shapes_of(6) == [
+        (3, 16, 3, 2),
+        *((before, after, 2, 1) for before, after in middle),
+        (16, 6, 1, 1),
+        (6, 128, 2, 1),
+        (128, 6, 1, 1),
+    ]
+
+
+def test_the_losses_of_a_pair_are_a_guess_and_0_where_all_vectors_are_equal(svdd, images):
+    draw = np.random.default_rng(0)
+    encoder, head = svdd.Encoder(6, draw), svdd.Classifier(6, draw)
+    ssl, near = svdd.pair_losses(encoder, head, images, 16, 5, draw)
+    assert abs(ssl.item() - np.log(8)) > 1e-3 and near.item() > 1e-3
+    encoder.layers[-1].weight.data.zero_()
+    ssl, near = svdd.pair_losses(encoder, head, images, 16, 5, draw)
+    assert ssl.item() == pytest.approx(np.log(8), abs=1e-5) and near.item() == 0
+
+
+def test_an_update_takes_rounded_gradients_and_no_others(svdd, monkeypatch):
+    used, unused = (torch.nn.Parameter(torch.ones(3, dtype=torch.float64)) for _ in "ab")
+    adam = torch.optim.Adam([used, unused], 0.1)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(adam, 0.1, total_steps=5)
+    seen = []
+    monkeypatch.setattr(svdd, "rounded", lambda g: seen.append(g.tolist()) or 0 * g)
+    for _ in range(2):
+        svdd.update(adam, cycle, (used * torch.tensor([1.0, 2.0, 3.0])).sum())
+    assert seen == [[1.0, 2.0, 3.0]] * 2, "gradients of one loss, not added up"
+    assert used.tolist() == [1.0] * 3 and unused.grad is None
+    monkeypatch.undo()
+    svdd.update(adam, cycle, used.sum())
+    assert used.max() < 1
+
+
+def test_images_are_described_some_at_a_time_as_all_at_once(svdd, images):
+    encoder = svdd.Encoder(6, np.random.default_rng(0))
+    many = torch.cat([images, 2 * images, images.flip(0), images])  # 12
+    both = svdd.describe(encoder, many)
+    for some, want in zip(both, svdd.on_grid(encoder, many), strict=True):
+        assert torch.allclose(some, want, atol=1e-6) and not some.requires_grad
+    exact = svdd.describe(encoder.double(), many)
+    assert exact[0].dtype == torch.float64, "in the encoder's precision"
+    banks = svdd.banks_of(both, 7, 0)
+    for bank, some in zip(banks, both, strict=True):
+        assert torch.equal(bank, svdd.bank_of(some, 7, 0))
 
 
 def test_training_lowers_the_loss_and_depends_on_the_seed_only(svdd, images):
@@ -162,6 +223,26 @@ def test_spread_and_its_ratio(svdd):
     assert other.low < other.value < other.high and abs(other.value) < 0.1
     gone = svdd.log_ratio(vectors, torch.full((8, 5, 6, 6), 0.3))
     assert 5 < gone.value < 9, "one point: a floor, not infinity"
+    assert svdd.log_spread(0.01 * vectors) == pytest.approx(-2, abs=0.03)
+    assert svdd.log_spread(0 * vectors) == -8
+
+
+def test_the_plane_is_that_in_which_vectors_vary_most(svdd):
+    draw = torch.Generator().manual_seed(0)
+    vectors = (
+        torch.randn(900, 4, 1, 1, generator=draw) * torch.tensor([1, 9, 0.1, 4.0])[:, None, None]
+    )
+    points = svdd.in_a_plane(vectors + 5)
+    assert points.shape == (450, 2)
+    assert points.std(axis=0) == pytest.approx([9, 4], rel=0.15)
+    assert np.abs(points.mean(axis=0)).max() < 1
+
+
+def test_shared_ranks(svdd):
+    some = np.array([3.0, 1.0, 2.0])
+    assert svdd.shared_ranks(some, 10 * some) == pytest.approx(1)
+    assert svdd.shared_ranks(some, -some) == pytest.approx(-1)
+    assert svdd.shared_ranks(np.ones(3), some) is None, "all are equal"
 
 
 def test_a_shift_of_all_vectors_changes_no_distance_even_where_they_hardly_differ(svdd):
@@ -245,6 +326,12 @@ def labels_from(first, second, same=-1):
     return np.where(number == 4, same, number - (number > 4))
 
 
+def labels_by_angle(first, second):
+    rows, columns = (second - first).T
+    turn = np.round(np.arctan2(rows, columns) / (np.pi / 4)).astype(int) % 8
+    return np.array([4, 7, 6, 5, 3, 0, 1, 2])[turn]
+
+
 def share(whole, side, *, axes=None, last=0, first=0, corners=1):
     places = whole - side + corners
     steps = range(3 * side // 4 + first, side + last)
@@ -260,10 +347,62 @@ EQUIVALENT = {
         "labels = number - (number > {4 → 3})": "4 becomes -1 in the next line",
     },
 }
+EQUIVALENT_DEFINITIONS = {
+    "of_patches": {"if patches.shape[-{1 → 2}] == K.small:": "patches are square"},
+    "near_pairs": {
+        "corners = corners_for(offsets, side, x.shape[-{1 → 2}], draw)": "images are square",
+        "return ({first, crops(x, images, corners + offsets, side) → "
+        "crops(x, images, corners + offsets, side), first})": "a distance has no direction",
+    },
+    "noisy": {
+        "noise {+= → -=} draw.normal(0, 0.02, (len(patches), 3, 1, 1))": "as likely below 0",
+        "return patches {+ → -} torch.tensor(noise, dtype=torch.float32)": "as likely below 0",
+    },
+    "position_pairs": {
+        "corners = corners_for(offsets, side, x.shape[-{1 → 2}], draw)": "images are square",
+    },
+    "rounded": {
+        "step = {2.0 → -2.0} ** (largest.log2().floor() - 16)": "halves go to even numbers",
+    },
+    "nearest": {
+        "centre = {bank.mean → bank.sum}(dim=0)": "any shift; digits are tested above",
+        "centre = bank.mean({dim=0 → })": "any shift; digits are tested above",
+        "for part in flat.split({128 → 129}):": "how many at once",
+        "for part in flat.split({128 → 127}):": "how many at once",
+    },
+    "over_pixels": {
+        "patches = torch.ones_like(distances[{:1, None → None, :1}])": "ones of the same shape",
+        "patches = torch.ones_like(distances[:{1 → }, None])": "the same for every image",
+        "patches = torch.ones_like(distances[:{1 → 2}, None])": "the same for every image",
+        "return (total / F.conv_transpose2d(patches, ones, stride=step))[:, {0 → -1}]": "one",
+        "ones = torch.ones(1, {1 → 2}, side, side, dtype=distances.dtype)": "the first is taken",
+    },
+    "first_weights": "tested above",
+    "shapes_of": "tested above",
+    "corners_for": "tested above",
+    "prepare": "tested above",
+    "pair_losses": "tested above",
+    "update": "tested above",
+    "train_encoder": "tested above",
+    "describe": "tested above",
+    "examine": "tested above",
+    "spread": "tested above",
+    "bank_of": "tested above",
+    "banks_of": "tested above",
+    "pixel_auroc": "where no defect has a mask it is tested above; else it is the helper's",
+    "log_ratio": "tested above",
+    "log_spread": "tested above",
+    "in_a_plane": "tested above",
+    "small_map": "tested above",
+    "shared_ranks": "tested above",
+    "bytes_needed": "an estimate; that it grows is tested above",
+    "seconds_needed": "an estimate; that it is positive is tested above",
+}
 OTHERS = {"position_labels": labels_by_loops, "moved_share": share_by_counting}
 WRONG = [
     ("position_labels", lambda a, b: labels_from(b, a), "the row above"),
     ("position_labels", lambda a, b: labels_from(a[:, ::-1], b[:, ::-1]), "the row above"),
+    ("position_labels", labels_by_angle, "the row above, however far"),
     ("position_labels", sign_number, "left, right"),
     ("position_labels", lambda a, b: labels_from(a, b, same=4), "the same"),
     ("position_labels", lambda a, b: np.sign(b - a), "expected shape (3,)"),
@@ -272,6 +411,11 @@ WRONG = [
     ("moved_share", lambda w, s: share(w, s, axes=2), "5 corners, a step of 3"),
     ("moved_share", lambda w, s: share(w, s, corners=0) if w > s else 1.0, "5 corners"),
     ("moved_share", lambda w, s: share(w, s, last=1), "5 corners, a step of 3"),
+    (
+        "moved_share",
+        lambda w, s: 1 - np.polyval([0.5, 0.5, 0], max(0, w - 2 * s + s / 8 + 1.5) / (w - s + 1)),
+        "step 15 never fits",
+    ),
     ("moved_share", lambda w, s: share(w, s, first=1) if s > 4 else share(w, s), "7 corners"),
 ]
 
