@@ -1,6 +1,7 @@
 """CAVGA's notebook: its equations are guarded, its exercises tell right from wrong."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,10 @@ from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "one_class" / "cavga.ipynb"
+CHECKS = (
+    *("cam", "signal", "losses", "mirror", "start", "fidelity", "step"),
+    *("networks", "training", "rounding", "within"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,7 @@ def photographs(n=8, side=16, seed=0):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
-    for check in ("cam", "signal", "losses", "mirror", "start", "fidelity", "step"):
+    for check in CHECKS:
         getattr(notebook, f"check_{check}")(seed)
     notebook.check_gap()
 
@@ -57,11 +62,11 @@ def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
         ("check_mirror", "twin.head.bias.data[:half] *= -1", "pass"),
         ("check_mirror", "twin.decoder[0].weight.data *= -1", "pass"),
         ("check_mirror", "return (1 - seen).mean()", "return seen.square().mean()"),
-        ("check_start", ".sum(dim=0).sign()", ".sum(dim=1, keepdim=True).sign()"),
+        ("check_start", "[:latent].sum(dim=0).sign()", "[:latent].sum(dim=1, keepdim=True)"),
         ("check_start", "weights = 0.1 *", "weights = 1.0 *"),
         ("check_start", "if positive else mirrored(network)", ""),
-        ("check_fidelity", ', mode="bilinear"', ', mode="nearest"'),
-        ("check_fidelity", "unseen = (1 - seen)[:, None]", "unseen = seen[:, None]"),
+        ("check_fidelity", '"mode": "bilinear"', '"mode": "nearest"'),
+        ("check_fidelity", "return enlarged(1 - seen, size)", "return enlarged(seen, size)"),
         ("check_fidelity", "errors.mean(axis=(1, 2))", "errors.max(axis=(1, 2))"),
         ("check_fidelity", ".abs().mean(dim=1)\n        errors", ".mean(dim=1)\n        errors"),
         ("check_step", "epsilon * (log_variance / 2).exp()", "epsilon * log_variance.exp()"),
@@ -69,6 +74,19 @@ def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
         ("check_step", "graph=True), clip)", "graph=True))"),
         ("check_step", "[error, kl, fooled, unseen]", "[kl, error, fooled, unseen]"),
         ("check_gap", "gap.std(ddof=1)", "gap.std()"),
+        ("check_networks", "return [*parts[:-2], nn.Sigmoid()]", "return [*parts, nn.Sigmoid()]"),
+        ("check_networks", "nn.LeakyReLU(0.2)", "nn.LeakyReLU(0.4)"),
+        ("check_networks", "np.sqrt(2 / part", "np.sqrt(1 / part"),
+        ("check_networks", "chunk(2, dim=1)", "flip(1).chunk(2, dim=1)"),
+        ("check_rounding", "    fall.step()", ""),
+        ("check_training", "turn(*second, adversarial_loss(real, fake))", "pass"),
+        ("check_training", "plan.weight_adv, plan.weight_ae]", "plan.weight_ae, plan.weight_adv]"),
+        ("check_training", "betas=(0.5, 0.999)", "betas=(0.9, 0.999)"),
+        ("check_training", "seed + 1000).to(images)", "seed).to(images)"),
+        ("check_rounding", "weight.grad = rounded(weight.grad)", "pass"),
+        ("check_rounding", "    adam.zero_grad()", ""),
+        ("check_rounding", "floor() - 16)", "floor() - 12)"),
+        ("check_within", "x - x.mean(dim=(1, 2), keepdim=True)", "x - x.mean()"),
     ],
 )  # fmt: skip
 def test_a_broken_equation_does_not_pass_the_check(check, old, new):
@@ -158,7 +176,7 @@ def test_the_learning_rate_falls_to_zero(notebook):
     network = notebook.new_network(0, 4)
     adam, fall = notebook.player(network, plan(notebook))
     for _ in range(30):
-        notebook.turn(adam, fall, network.head.weight.sum())
+        notebook.turn(adam, fall, sum(weight.sum() for weight in network.parameters()))
     assert fall.get_last_lr()[0] == pytest.approx(0, abs=1e-12)
     assert adam.param_groups[0]["betas"] == (0.5, 0.999)
 
@@ -171,6 +189,64 @@ def test_the_latent_variable_keeps_its_places(notebook):
     made = network.decoder(mean)
     assert made.shape == (2, 3, 24, 32) and made.min() >= 0 and made.max() <= 1
     assert notebook.new_critic()(made).shape == (2, 1)
+
+
+def test_a_difference_in_the_last_digit_makes_no_other_network(notebook, monkeypatch):
+    """As another processor's sums would: the gradients of every update are a little different."""
+    x, plain = photographs().double(), notebook.rounded
+    one, other = (notebook.new_network(0, 4).double() for _ in range(2))
+    first = notebook.train_network(one, x, 0, plan(notebook))
+    draw = torch.Generator().manual_seed(0)
+
+    def shaken(gradient):
+        noise = torch.randn(gradient.shape, generator=draw, dtype=gradient.dtype)
+        return plain(gradient * (1 + 1e-14 * noise))
+
+    monkeypatch.setattr(notebook, "rounded", shaken)
+    second = notebook.train_network(other, x, 0, plan(notebook))
+    np.testing.assert_allclose(first, second, rtol=1e-12)
+    assert all(map(torch.equal, one.parameters(), other.parameters()))
+
+
+def test_a_constant_costs_the_autoencoder_nothing(notebook):
+    """Where all F are active, a higher bias of the encoder is taken back by that of the head."""
+    network = notebook.draw_weights(notebook.Network(4), 0).double()
+    network.encoder[4].bias.data += 50
+    x, epsilon = photographs(2).double(), torch.zeros(2, 4, 2, 2).double()
+    critic = notebook.draw_weights(notebook.new_critic(), 0).double()
+    found = []
+    for shift in (0, 3):
+        network.encoder[4].bias.data += shift
+        network.head.bias.data -= shift * network.head.weight.data.sum(dim=(1, 2, 3))
+        features, mean, _ = network.encode(x)
+        _, losses = notebook.network_losses(network, critic, x, epsilon, 0.1)
+        found += [losses[:3], notebook.grad_cam(features, mean)]
+    torch.testing.assert_close(found[0], found[2])
+    shift = 3 * network.head.weight[:4].sum()
+    torch.testing.assert_close(found[1] + shift, found[3])
+
+
+def test_the_pixel_auroc_is_that_of_the_images_with_masks(notebook):
+    masks = np.zeros((2, 1, 4), dtype=bool)
+    masks[0, 0, 2:] = True
+    test = SimpleNamespace(masks=masks, has_mask=np.array([True, False]))
+    maps = np.array([[[0.1, 0.4, 0.3, 0.9]], [[9, 9, 9, 9]]])
+    assert notebook.pixel_auroc(test, maps) == 0.75
+    assert notebook.pixel_auroc(SimpleNamespace(masks=masks & False), maps) is None
+
+
+def test_a_pair_of_maps_is_drawn_from_its_lowest_to_its_highest_value(notebook):
+    found = notebook.shares(np.array([[[2.0, 3.0]], [[4.0, 6.0]]]))
+    assert found.tolist() == [[[0, 0.25]], [[0.5, 1]]]
+    assert (notebook.shares(np.ones((2, 1, 1))) == 0).all()
+
+
+def test_more_and_larger_images_need_more_memory(notebook):
+    settings = {"images": 500, "size": 64, "batch": 16}
+    base = notebook.bytes_needed(**settings)
+    assert 500 * 64**2 * 3 < base < 1e9
+    for name in settings:
+        assert notebook.bytes_needed(**settings | {name: 1000}) > base
 
 
 def test_images_become_tensors_from_0_to_1(notebook):
@@ -282,9 +358,69 @@ WRONG = [
     ("cam_by_differences", camlike(pointwise=True), "one channel matters"),
     ("cam_by_differences", camlike(twice=False, forward=True), "two channels"),
     ("cam_by_differences", camlike(whole=True), "integers"),
+    ("cam_by_differences", camlike(cut=True), "negative values stay"),
     ("cam_by_differences", lambda s, f, d: camlike()(s, f, d)[0], "expected shape (1, 3)"),
     ("cam_by_differences", lambda s, f, d: camlike()(s, f, 1e-4), "central differences"),
 ]  # fmt: skip
+
+
+LOOP = "tqdm(range(plan.iterations), 'training', **bar)"
+EQUIVALENT_DEFINITIONS = {
+    "draw_weights": {
+        "spread = np.sqrt(2 / part.weight[{0 → -1}].numel())": "all outputs have as many inputs",
+        "drawn = rng.normal(0, spread, {tuple(part.weight.shape) → part.weight.shape})": (
+            "a torch.Size is a tuple"
+        ),
+    },
+    "tensors": {
+        "x = torch.tensor({images, dtype=torch.float32 → images})": "bytes / 255 are float32, too"
+    },
+    "grad_cam": {
+        f"parameter of grad_cam ignored: graph = {n}": "a graph that is kept changes no value"
+        for n in (1, 2)
+    },
+    "batch_of": {
+        "return (x, {torch.tensor → -torch.tensor}(rng.normal(size=shape)).to(x))": (
+            "a normal distribution is symmetric"
+        ),
+    },
+    "rounded": {
+        "step = {2.0 → -2.0} ** (largest.log2().floor() - 16)": "divided and multiplied by it"
+    },
+    "turn": {"for weight in adam.param_groups[{0 → -1}]['params']:": "one group"},
+    "train_network": {
+        "bar = {'leave': {False → True}, 'disable': None}": "shown only",
+        f"for _ in {{{LOOP} → range(plan.iterations)}}:": "shown only",
+        "for _ in tqdm(range(plan.iterations), 'training'{, **bar → }):": "shown only",
+    },
+    "mirrored": {
+        f"{part} {{*= → /=}} -1": "by -1"
+        for part in (
+            "twin.head.weight.data[:half]",
+            "twin.head.bias.data[:half]",
+            "twin.decoder[0].weight.data",
+        )
+    },
+    "new_network": {
+        "weights[:latent] {*= → /=} weights[:latent].sum(dim=0).sign()": "by 1 or -1",
+        "weights[:latent] *= weights[:latent]{.sum → .mean}(dim=0).sign()": "of the same sign",
+    },
+    "enlarged": {
+        "return F.interpolate(cells[:, None], **shape)[:, {0 → -1}].numpy()": "one channel"
+    },
+    "within_images": {
+        "return np.corrcoef(a.flatten(), b.flatten())[{0, 1 → 1, 0}]": "symmetric",
+    },
+    "bytes_needed": "an estimate from above; its growth is tested here",
+    "brightness": "tested above",
+    "pixel_auroc": "tested above",
+    "better_sign": "tested above",
+    "spotted": "tested above",
+    "shares": "tested above",
+    "square": "only the exercise's check uses it",
+    "first_only": "only the exercise's check uses it",
+    "cube": "only the exercise's check uses it",
+}
 
 
 class TestExercises(ExerciseTests):
