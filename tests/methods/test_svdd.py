@@ -299,6 +299,28 @@ def only_beta(k, beta, low, high, i, j):
     return exchanged()(k, beta, low, high, i, j)[[i, j]]
 
 
+def each_clipped(k, beta, low, high, i, j):
+    """Both moved by the same step, and each cut to its own bounds."""
+    anywhere = np.full(len(beta), 9.0)
+    return np.clip(exchanged()(k, beta, -anywhere, anywhere, i, j), low, high)
+
+
+def narrowest(low=None, high=None):
+    """One bound for all points."""
+
+    def answer(k, beta, least, most, i, j):
+        least = np.full(len(beta), low(least)) if low else least
+        most = np.full(len(beta), high(most)) if high else most
+        return exchanged()(k, beta, least, most, i, j)
+
+    return answer
+
+
+def in_place(k, beta, low, high, i, j):
+    beta[:] = exchanged()(k, beta, low, high, i, j)
+    return beta
+
+
 WRONG = [
     (
         "squared_distance",
@@ -308,12 +330,12 @@ WRONG = [
     (
         "squared_distance",
         lambda own, new, fit, a: own - 2 * new @ a + np.sum(a * np.diag(fit)),
-        "without a kernel",
+        "no kernel, (1.4, 1) to (2, 1)",
     ),
     (
         "squared_distance",
         lambda own, new, fit, a: own - 2 * new @ a + np.sum(a**2 * np.diag(fit)),
-        "without a kernel",
+        "no kernel, (1.4, 1) to (2, 1)",
     ),
     ("squared_distance", lambda own, new, fit, a: own - 2 * new @ a, "the centre itself"),
     (
@@ -329,24 +351,33 @@ WRONG = [
     (
         "squared_distance",
         lambda own, new, fit, a: np.sqrt(abs(own - 2 * new @ a + a @ fit @ a)),
-        "without a kernel",
+        "no kernel, (1.4, 1) to (2, 1)",
     ),
     (
         "squared_distance",
         lambda own, new, fit, a: own - 2 * new @ a + fit.mean(),
-        "without a kernel",
+        "no kernel, (1.4, 1) to (2, 1)",
     ),
-    ("signed_exchange", exchanged(twice=1), "free to move"),
-    ("signed_exchange", exchanged(slope_factor=1), "free to move"),
-    ("signed_exchange", exchanged(back=False), "free to move"),
-    ("signed_exchange", exchanged(clip=lambda r: (r[0], r[3][0])), "beta[j] keeps its lower bound"),
-    ("signed_exchange", exchanged(clip=lambda r: (r[0], r[3][1])), "beta[i] keeps its upper bound"),
-    ("signed_exchange", exchanged(clip=lambda r: (0, r[1])), "i and j exchanged"),
+    ("signed_exchange", exchanged(twice=1), "no bound in the way"),
+    ("signed_exchange", exchanged(slope_factor=1), "no bound in the way"),
+    ("signed_exchange", exchanged(back=False), "no bound in the way"),
+    ("signed_exchange", exchanged(clip=lambda r: (r[0], r[3][0])), "low[j], so 0.2 gained"),
+    ("signed_exchange", exchanged(clip=lambda r: (r[0], r[3][1])), "high[i], so 0.05 gained"),
+    ("signed_exchange", exchanged(clip=lambda r: (0, r[1])), "no bound, delta below 0"),
     ("signed_exchange", exchanged(centre=np.abs), "a defect: expected 0.8"),
-    ("signed_exchange", exchanged(clip=lambda r: (r[2][1], r[1])), "a defect, low[i]"),
-    ("signed_exchange", exchanged(clip=lambda r: (r[2][0], r[1])), "high[j]"),
-    ("signed_exchange", only_beta, "expected shape (3,), got (2,)"),
-    ("signed_exchange", lambda k, b, low, high, i, j: np.clip(b, low, high), "free to move"),
+    ("signed_exchange", exchanged(clip=lambda r: (r[2][1], r[1])), "low[i], so 0.1 lost"),
+    ("signed_exchange", exchanged(clip=lambda r: (r[2][0], r[1])), "high[j], so 0.05 lost"),
+    ("signed_exchange", only_beta, "expected shape (5,), got (2,)"),
+    ("signed_exchange", lambda k, b, low, high, i, j: np.clip(b, low, high), "no bound in the way"),
+    ("signed_exchange", each_clipped, "low[j], so 0.2 gained: expected 0.4, got 0.5"),
+    ("signed_exchange", narrowest(high=np.min), "no bound in the way"),
+    ("signed_exchange", narrowest(high=np.max), "high[i], so 0.05 gained"),
+    ("signed_exchange", narrowest(low=np.max), "no bound in the way"),
+    ("signed_exchange", narrowest(low=np.min), "low[j], so 0.2 gained"),
+    ("signed_exchange", exchanged(clip=lambda r: (-1, min(r[3]))), "low[i], so 0.1 lost"),
+    ("signed_exchange", narrowest(high=lambda x: x[-1]), "high[i], so 0.05 gained"),
+    ("signed_exchange", narrowest(low=lambda x: x[0]), "low[j], so 0.2 gained"),
+    ("signed_exchange", in_place, "changed in place"),
 ]
 
 
