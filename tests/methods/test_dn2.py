@@ -265,6 +265,41 @@ def grouped(
     return answer
 
 
+def len_of_longer(a, b):
+    return 2 * len(set(a) & set(b)) > max(len(a), len(b))
+
+
+def without_zeros(vectors, groups, k):
+    """A distance of 0 taken for the group itself."""
+    return grouped(
+        reduce=lambda x, k: np.sort(np.where(x > 0, x, np.inf), axis=1)[:, :k].mean(axis=1)
+    )(vectors, groups, k)
+
+
+def of_equal_vectors(vectors, groups, k):
+    """An image taken for another that looks the same."""
+    names = np.unique(vectors, axis=0, return_inverse=True)[1].ravel()
+
+    def overlap(a, b):
+        return bool(set(names[a]) & set(names[b]))
+
+    return grouped(overlap=overlap)(vectors, groups, k)
+
+
+def through_a_third(vectors, groups, k):
+    """Groups struck out as well that overlap only with a group between them."""
+    share = np.array([[bool(set(a) & set(b)) for b in groups] for a in groups], dtype=int)
+    pairs = {(id(a), id(b)): s for a, r in zip(groups, share @ share, strict=True)
+             for b, s in zip(groups, r, strict=True)}  # fmt: skip
+    return grouped(overlap=lambda a, b: pairs[id(a), id(b)] > 0)(vectors, groups, k)
+
+
+def sets_in_place(vectors, groups, k):
+    found = grouped()(vectors, groups, k)
+    groups[:] = [set(group.tolist()) for group in groups]
+    return found
+
+
 OTHERS = {
     "joined_scores": joined_by_rows,
     "images_to_keep": keep_by_deleting,
@@ -283,23 +318,31 @@ WRONG = [
     ("joined_scores", joined(lambda x, k: x[:, :2].mean(axis=1)), "k = 3"),
     ("joined_scores", joined(lambda x, k: x[:, :k].mean()), "expected shape (3,)"),
     ("joined_scores", lambda a, b: a.mean(axis=1), "the 2 nearest of both"),
-    ("images_to_keep", keep(lambda k: slice(k), the_rest), "30 is far off"),
-    ("images_to_keep", keep(others, lambda share, n: round(share * n)), "share 0.05: all"),
+    ("images_to_keep", keep(lambda k: slice(k), the_rest), "the one at 30 goes"),
+    (
+        "images_to_keep",
+        keep(others, lambda share, n: round(share * n)),
+        "share 0.05 of 5, none goes",
+    ),
     ("images_to_keep", keep_without_zeros, "equal images stay"),
-    ("images_to_keep", keep(others, the_rest, order=lambda x: x), "share 0.05: all"),
-    ("images_to_keep", keep(others, lambda share, n: n - int(share * n)), "30 is far off"),
+    ("images_to_keep", keep(others, the_rest, order=lambda x: x), "share 0.05 of 5, none goes"),
+    ("images_to_keep", keep(others, lambda share, n: n - int(share * n)), "the one at 30 goes"),
     ("images_to_keep", lambda s, k, r: keep_by_deleting(np.sqrt(s), k, r), "of two squares"),
     ("images_to_keep", keep_one_after_another, "of two squares, once"),
-    ("images_to_keep", keep_below_the_quantile, "share 0.05: all"),
+    ("images_to_keep", keep_below_the_quantile, "share 0.05 of 5, none goes"),
     ("images_to_keep", keep_by_the_median, "k = 3: the mean"),
-    ("images_to_keep", keep(lambda k: slice(1, 2), the_rest), "k = 2: the pair goes"),
+    ("images_to_keep", keep(lambda k: slice(1, 2), the_rest), "k = 2: the pair of strangers"),
     ("images_to_keep", keep(lambda k: slice(k, k + 1), the_rest), "the mean of two"),
     ("images_to_keep", keep(lambda k: slice(1, k + 2), the_rest), "k = 1: a pair of strangers"),
-    ("images_to_keep", keep(others, lambda share, n: n - 1 if share else n), "share 0.05: all"),
+    (
+        "images_to_keep",
+        keep(others, lambda share, n: n - 1 if share else n),
+        "share 0.05 of 5, none goes",
+    ),
     (
         "images_to_keep",
         lambda s, k, share: np.setdiff1d(np.arange(5), keep_by_deleting(s, k, share)),
-        "share 0.05: all",
+        "share 0.05 of 5, none goes",
     ),
     ("group_scores", grouped(overlap=lambda a, b: a is b), "two shared"),
     ("group_scores", grouped(overlap=lambda a, b: False), "no overlap"),
@@ -314,10 +357,23 @@ WRONG = [
     ("group_scores", grouped(overlap=lambda a, b: a[0] in b), "one shared"),
     ("group_scores", grouped(overlap=lambda a, b: a[0] in b or b[0] in a), "one shared"),
     ("group_scores", grouped(overlap=lambda a, b: a[-1] in b or b[-1] in a), "one shared"),
-    ("group_scores", grouped(apart=100), "far apart"),
+    ("group_scores", grouped(apart=1e3), "no overlap: expected 1300, got 1000"),
     ("group_scores", grouped(reduce=lambda x, k: x[:, :k].sum(axis=1)), "k = 2"),
     ("group_scores", grouped(reduce=lambda x, k: x[:, k - 1]), "k = 2"),
     ("group_scores", grouped(reduce=lambda x, k: np.sqrt(x)[:, :k].mean(axis=1)), "no overlap"),
+    ("group_scores", grouped(overlap=len_of_longer), "one shared"),
+    ("group_scores", without_zeros, "k = 3, equal vectors"),
+    ("group_scores", of_equal_vectors, "k = 3, equal vectors"),
+    ("group_scores", through_a_third, "a chain"),
+    (
+        "group_scores",
+        grouped(reduce=lambda x, k: np.median(x[:, :k], axis=1)),
+        "k = 3, equal vectors: expected 2100, got 1300",
+    ),
+    ("group_scores", sets_in_place, "changed in place"),
+    ("group_scores", lambda v, g, k: grouped()(v, g, k).mean(), "expected shape (3,), got ()"),
+    ("group_scores", lambda v, g, k: grouped()(v, g, 1), "k = 2"),
+    ("group_scores", grouped(centre=lambda x: x.mean(axis=1)), "the parts differ in length"),
 ]
 EQUIVALENT = {
     "joined_scores": {
