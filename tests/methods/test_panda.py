@@ -354,6 +354,30 @@ def one_scale(tests, banks, k):
     return moment(scaled=False)(tests, banks, k) / own[0].mean()
 
 
+def in_place(vectors, centre):
+    found = parts_by_loop(vectors, centre)
+    vectors -= centre
+    return found
+
+
+def penalty(reduce=np.mean):
+    def answer(gradients, theta, start, weight):
+        return weight / 2 * (reduce(gradients**2, axis=0) * (theta - start) ** 2).sum()
+
+    return answer
+
+
+def without_zeros(tests, banks, k):
+    """A distance of 0 taken for the vector itself."""
+    found = []
+    for test, bank in zip(tests, banks, strict=True):
+        own, new = (((x[:, None] - bank) ** 2).sum(axis=-1) for x in (bank, test))
+        own[own == 0] = np.inf
+        scale = np.sort(own, axis=1)[:, :k].mean()
+        found.append(np.sort(new, axis=1)[:, :k].mean(axis=1) / scale)
+    return np.max(found, axis=0)
+
+
 OTHERS = {
     "shift_and_spread": parts_by_loop,
     "penalty_of": penalty_by_loop,
@@ -369,22 +393,22 @@ WRONG = [
     (
         "shift_and_spread",
         lambda v, c: (((v.mean(0) - c) ** 2).mean(), ((v - c) ** 2).mean()),
-        "c is far off",
+        "mean 3, 3, c 1, 6",
     ),
     (
         "shift_and_spread",
         lambda v, c: (((v.mean(0) - c) ** 2).sum(), ((v - v.mean(0)) ** 2).sum(1).mean()),
-        "c is the mean",
+        "mean 3, 3, c 1, 6",
     ),
     (
         "shift_and_spread",
         lambda v, c: (abs(v.mean(0) - c).mean(), ((v - v.mean(0)) ** 2).mean()),
-        "c is far off",
+        "mean 3, 3, c 1, 6",
     ),
     (
         "shift_and_spread",
         lambda v, c: ((v.mean() - c.mean()) ** 2, ((v - v.mean(0)) ** 2).mean()),
-        "c is far off",
+        "mean 3, 3, c 1, 6",
     ),
     (
         "shift_and_spread",
@@ -394,12 +418,12 @@ WRONG = [
     (
         "shift_and_spread",
         lambda v, c: (((v.mean(0) - c) ** 2).mean(), v.std(0).mean() ** 2),
-        "c is the mean",
+        "mean 3, 3, c 1, 6",
     ),
     (
         "shift_and_spread",
         lambda v, c: (((v[0] - c) ** 2).mean(), ((v - v.mean(0)) ** 2).mean()),
-        "c is the mean",
+        "mean 3, 3, c 1, 6",
     ),
     (
         "shift_and_spread",
@@ -419,11 +443,11 @@ WRONG = [
     ),
     ("penalty_of", lambda g, t, s, w: w / 2 * ((g**2).sum(0) * (t - s) ** 2).sum(), "+3 and -3"),
     ("penalty_of", lambda g, t, s, w: 0.5 * ((g**2).mean(0) * (t - s) ** 2).sum(), "lambda 3"),
-    ("penalty_of", lambda g, t, s, w: w / 2 * ((t - s) ** 2).sum(), "1 image"),
+    ("penalty_of", lambda g, t, s, w: w / 2 * ((t - s) ** 2).sum(), "half of 4 times 9"),
     (
         "penalty_of",
         lambda g, t, s, w: w / 2 * ((g**2).mean(0) * (t - s) ** 2).mean(),
-        "1 image",
+        "half of 4 times 9",
     ),
     (
         "penalty_of",
@@ -438,18 +462,31 @@ WRONG = [
     (
         "penalty_of",
         lambda g, t, s, w: w / 2 * ((g**2).mean() * (t - s) ** 2).sum(),
-        "1 image",
+        "half of 4 times 9",
     ),
     ("penalty_of", lambda g, t, s, w: w / 2 * ((g**2).mean(0) * t**2).sum(), "+3 and -3"),
+    (
+        "shift_and_spread",
+        lambda v, c: (((v - c) ** 2).mean(), 0.0),
+        "mean 3, 3, c 1, 6: result 1 of 2: expected 6.5, got 10.75",
+    ),
+    ("shift_and_spread", in_place, "changed in place"),
+    ("penalty_of", penalty(np.median), "F of 3, 0 and -6 is 15: expected 15, got 9"),
+    ("penalty_of", penalty(np.max), "F of 3, 0 and -6 is 15: expected 15, got 36"),
+    ("penalty_of", lambda g, t, s, w: [penalty()(g, t, s, w)], "expected shape (), got (1,)"),
+    ("penalty_of", lambda g, t, s, w: penalty()(g, t, s, w**2), "lambda 3"),
+    ("best_moment", without_zeros, "twins, scores 16 and 0, scale 3.25"),
+    ("best_moment", moment(columns=lambda k: slice(k, k + 1)), "scale 10"),
+    ("best_moment", moment(end=lambda x, axis: np.max(x, axis=1)), "expected shape (2,)"),
     ("best_moment", moment(columns=lambda k: slice(0, k)), "got inf"),
-    ("best_moment", moment(columns=lambda k: slice(0, k + 1)), "k = 1"),
-    ("best_moment", moment(columns=lambda k: slice(1, 2)), "k = 2"),
-    ("best_moment", moment(scaled=False), "k = 1: expected 0.727273, got 4"),
-    ("best_moment", moment(root=True), "k = 1"),
+    ("best_moment", moment(columns=lambda k: slice(0, k + 1)), "k = 1, scores 4 and 1, scale 5.5"),
+    ("best_moment", moment(columns=lambda k: slice(1, 2)), "k = 2, scores 20 and 1, scale 10"),
+    ("best_moment", moment(scaled=False), "scale 5.5: expected 0.727273, got 4"),
+    ("best_moment", moment(root=True), "k = 1, scores 4 and 1, scale 5.5"),
     ("best_moment", moment(end=np.mean), "both moments"),
     ("best_moment", moment(end=np.min), "both moments"),
-    ("best_moment", moment(reduce=np.max), "k = 1: expected 0.727273, got 0.25"),
-    ("best_moment", moment(reduce=np.median), "k = 1"),
+    ("best_moment", moment(reduce=np.max), "scale 5.5: expected 0.727273, got 0.25"),
+    ("best_moment", moment(reduce=np.median), "k = 1, scores 4 and 1, scale 5.5"),
     ("best_moment", lambda t, b, k: moment()(t[-1:], b[-1:], k), "both moments"),
     ("best_moment", lambda t, b, k: moment()(t, b, k).max(), "expected shape (2,)"),
     ("best_moment", one_scale, "both moments"),
