@@ -391,18 +391,38 @@ def enlarged(divide=True, move=0.0, swap=False, **how):
     return answer
 
 
+def own_stride_alone(layers):
+    first, length, step = 0, 1, 1
+    for kernel, stride, padding in layers:
+        first, length, step = first - padding * step, length + (kernel - 1) * step, stride
+    return first, length
+
+
+def used_up(layers):
+    found = field()(layers)
+    while layers:
+        layers.pop()
+    return found
+
+
+def squared_in_place(maps, masks):
+    found = losses_by_loop(maps, masks)
+    maps *= maps
+    return found
+
+
 OTHERS = {
     "field_of": field_by_asking,
     "losses_with_masks": losses_by_loop,
     "weighted_mean": mean_by_einsum,
 }
 WRONG = [
-    ("field_of", field(padding=False), "the first is not padded"),
+    ("field_of", field(padding=False), "first 0 - 2, length 1 + 2 + 4"),
     ("field_of", field(grow=lambda k: k), "one layer"),
-    ("field_of", field(late=False), "the second is not padded"),
+    ("field_of", field(late=False), "first -1 - 0, length 1 + 4 + 4"),
     ("field_of", field(start=0), "one layer"),
     ("field_of", lambda layers: field()(layers)[::-1], "swapped"),
-    ("field_of", lambda layers: field()(layers[::-1]), "the second is not padded"),
+    ("field_of", lambda layers: field()(layers[::-1]), "first -1 - 0, length 1 + 4 + 4"),
     ("field_of", lambda layers: (-field()(layers)[0], field()(layers)[1]), "one layer"),
     ("field_of", lambda layers: field()(layers)[1], "one layer"),
     (
@@ -413,9 +433,20 @@ WRONG = [
     (
         "field_of",
         lambda layers: (-(field()(layers)[1] // 2), field()(layers)[1]),
-        "the second is not padded",
+        "first -1 - 0, length 1 + 4 + 4",
     ),
+    ("field_of", own_stride_alone, "first 0 - 4 - 6, length 1 + 1 + 4 + 18"),
+    ("field_of", used_up, "changed in place"),
+    ("field_of", lambda layers: field()(layers) if layers else None, "is a `return` missing?"),
     ("losses_with_masks", masked(empty=False), "an empty mask"),
+    (
+        "losses_with_masks",
+        masked(inside=lambda a, m: (a * m).mean((1, 2)).clip(0, 1)),
+        "a large sum, 1 + ln 4/3",
+    ),
+    ("losses_with_masks", lambda a, m: losses_by_loop(a, m * 0 > 1) + 1, "one pixel in the mask"),
+    ("losses_with_masks", lambda a, m: losses_by_loop(a[:2], m[:2]), "expected shape (4,)"),
+    ("losses_with_masks", squared_in_place, "changed in place"),
     (
         "losses_with_masks",
         masked(inside=lambda a, m: (a * m).sum(axis=(1, 2))),
@@ -439,7 +470,7 @@ WRONG = [
     (
         "losses_with_masks",
         masked(inside=lambda a, m: (a * m).max(axis=(1, 2)) / 6),
-        "their sum counts",
+        "two pixels, their sum",
     ),
     ("weighted_mean", enlarged(divide=False), "all cells 2.5"),
     ("weighted_mean", enlarged(divide=lambda a, b: a.sum() * b.sum()), "all cells 2.5"),
