@@ -554,6 +554,47 @@ def by_corners(before, after, mask):
     return (changed & ~mask).sum(), corners and mask[r.max(), c.min()], mask.mean()
 
 
+def by_box(whole):
+    """Whether the mask is a rectangle, by the smallest one around it."""
+
+    def answer(before, after, mask):
+        r, c = np.nonzero(mask)
+        box = mask[r.min() : r.max() + 1, c.min() : c.max() + 1]
+        return inspect_by_loops(before, after, mask)[0], whole(box), mask.mean()
+
+    return answer
+
+
+def by_first_and_last(before, after, mask):
+    (top, left), (bottom, right) = np.argwhere(mask)[[0, -1]]
+    area = (bottom - top + 1) * (right - left + 1)
+    return inspect_by_loops(before, after, mask)[0], mask.sum() == area, mask.mean()
+
+
+def mended_in_place(before, after, mask):
+    after[mask] = before[mask]
+    outside = (before != after).any(axis=2).sum()
+    return outside, *inspect_by_loops(before, after, mask)[1:]
+
+
+def ignorance_by_counts(labels, total):
+    share = np.unique(labels, return_counts=True)[1] / total
+    return -(share * np.log(share)).sum()
+
+
+def of_runs(labels):
+    """Equal neighbours counted together, as if the labels were in order."""
+    starts = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1))
+    share = np.diff(starts, append=len(labels)) / len(labels)
+    return -(share * np.log(share)).sum()
+
+
+def of_the_first_two(counts, means, covariances):
+    (a, b), apart = counts[:2] / counts.sum(), means[1] - means[0]
+    within = a * covariances[0] + b * covariances[1]
+    return counts @ means / counts.sum(), within + a * b * np.outer(apart, apart)
+
+
 def joined(centre=None, within=None, between=None, whole=None):
     def answer(counts, means, covariances):
         p = counts / counts.sum()
@@ -582,23 +623,47 @@ WRONG = [
     ),
     ("inspect", inspected(box=lambda r, c: np.ptp(r) * np.ptp(c)), "unchanged"),
     ("inspect", inspected(box=lambda r, c: (r.max() + 1) * (c.max() + 1)), "unchanged"),
-    ("inspect", inspected(box=lambda r, c: len(np.unique(r)) * len(np.unique(c))), "four"),
+    ("inspect", inspected(box=lambda r, c: len(np.unique(r)) * len(np.unique(c))), "four corners"),
     ("inspect", inspected(share=lambda m: m.sum()), "unchanged"),
     ("inspect", inspected(share=lambda m: m.sum() / m.shape[0] ** 2), "unchanged"),
     ("inspect", by_corners, "a hole"),
     ("inspect", lambda b, a, m: ((b != a).any(axis=2) & ~m).sum(), "unchanged"),
+    ("inspect", by_box(lambda box: box[:-1, :-1].all()), "all but a corner"),
+    ("inspect", by_box(lambda box: box[:-1].all()), "all but a corner"),
+    ("inspect", by_box(lambda box: box.mean() > 0.9), "all but a corner"),
+    ("inspect", by_box(lambda box: np.ptp(box.sum(axis=1)) == 0), "two bars"),
+    (
+        "inspect",
+        by_box(lambda box: np.ptp(box.sum(axis=1)) == 0 and box.any(axis=0).all()),
+        "all but a diagonal",
+    ),
+    ("inspect", by_box(lambda box: np.ptp(box.sum(axis=0)) == 0), "all but a diagonal"),
+    ("inspect", by_box(lambda box: (box == box[0]).all()), "two bars"),
+    ("inspect", by_first_and_last, "a hook"),
+    (
+        "inspect",
+        lambda b, a, m: (inspect_by_loops(b, a, m)[0], True, m.mean()),
+        "an L: result 2 of 3: expected False, got True",
+    ),
+    ("inspect", mended_in_place, "changed in place"),
+    ("loss_of_ignorance", lambda x: ignorance_by_counts(x, len(x) - 1), "3 and 1: expected"),
+    ("loss_of_ignorance", lambda x: np.exp(ignorance_by_loops(x)), "3 and 1"),
+    ("loss_of_ignorance", of_runs, "three equal kinds, ln 3"),
+    ("one_for_all", joined(between=lambda p, a: p @ a**2), "1 and 3 patches"),
+    ("one_for_all", joined(whole=lambda w, b, n: np.tril(w + b)), "1 and 3 patches"),
+    ("one_for_all", of_the_first_two, "4, 7 and 10 patches"),
     ("loss_of_ignorance", lambda x: np.log(3), "3 and 1"),
     ("loss_of_ignorance", lambda x: np.log(len(np.unique(x))), "3 and 1"),
     ("loss_of_ignorance", lambda x: np.log(x.max() + 1), "3 and 1"),
-    ("loss_of_ignorance", lambda x: np.log2(len(np.unique(x))), "three equal kinds"),
-    ("loss_of_ignorance", lambda x: -ignorance_by_loops(x), "three equal kinds"),
-    ("loss_of_ignorance", lambda x: ignorance_by_loops(x) / np.log(2), "three equal kinds"),
+    ("loss_of_ignorance", lambda x: np.log2(len(np.unique(x))), "3 and 1"),
+    ("loss_of_ignorance", lambda x: -ignorance_by_loops(x), "3 and 1"),
+    ("loss_of_ignorance", lambda x: ignorance_by_loops(x) / np.log(2), "3 and 1"),
     (
         "loss_of_ignorance",
         lambda x: -np.log(np.unique(x, return_counts=True)[1] / len(x)).mean(),
         "3 and 1",
     ),
-    ("loss_of_ignorance", lambda x: ignorance_by_loops(x) * len(x), "three equal kinds"),
+    ("loss_of_ignorance", lambda x: ignorance_by_loops(x) * len(x), "3 and 1"),
     ("loss_of_ignorance", lambda x: -np.log(np.mean(x == x[0])), "3 and 1"),
     (
         "loss_of_ignorance",
@@ -609,17 +674,21 @@ WRONG = [
     ("one_for_all", joined(centre=lambda p, m: m.mean(axis=0)), "1 and 3 patches"),
     ("one_for_all", joined(within=lambda p, c: c.mean(axis=0)), "1 and 3 patches"),
     ("one_for_all", joined(between=lambda p, a: a.T @ a / len(a)), "1 and 3 patches"),
-    ("one_for_all", joined(between=lambda p, a: 0), "means 1 and 5"),
-    ("one_for_all", joined(within=lambda p, c: 0), "means 1 and 5"),
-    ("one_for_all", joined(between=lambda p, a: a.T @ a), "means 1 and 5"),
-    ("one_for_all", joined(whole=lambda w, b, n: w - b), "means 1 and 5"),
+    ("one_for_all", joined(between=lambda p, a: 0), "3 within, 4 between"),
+    ("one_for_all", joined(within=lambda p, c: 0), "3 within, 4 between"),
+    ("one_for_all", joined(between=lambda p, a: a.T @ a), "3 within, 4 between"),
+    ("one_for_all", joined(whole=lambda w, b, n: w - b), "3 within, 4 between"),
     (
         "one_for_all",
         joined(whole=lambda w, b, n: (w + b) * n.sum() / (n.sum() - 1)),
-        "means 1 and 5",
+        "3 within, 4 between",
     ),
     ("one_for_all", joined(between=lambda p, a: np.diag(p @ a**2)), "1 and 3 patches"),
-    ("one_for_all", joined(between=lambda p, a: (p[:, None] * a).T @ (p[:, None] * a)), "means 1"),
+    (
+        "one_for_all",
+        joined(between=lambda p, a: (p[:, None] * a).T @ (p[:, None] * a)),
+        "3 within, 4 between",
+    ),
     ("one_for_all", lambda n, m, c: all_by_moments(n, m, c)[::-1], "swapped"),
 ]
 EQUIVALENT = {}
