@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import symtable
 import sys
 from pathlib import Path
 
@@ -289,6 +290,47 @@ def test_the_folded_solutions_are_right_and_the_stubs_are_untouched(path):
         stub = getattr(exercises.module, name)
         assert exercises.verdict(name, stub).endswith("not attempted yet")
         assert exercises.verdict(name, exercises.solution(name)).startswith("[x]")
+
+
+def test_an_exercise_says_how_many_code_cells_to_run(notebook):
+    said = {
+        "ko": r"아래 코드 셀 (두|세|네) 개를",
+        "en": r"un the (two|three|four) code cells below",
+    }
+    numbers = {"두": 2, "세": 3, "네": 4, "two": 2, "three": 3, "four": 4}
+    for language, pattern in said.items():
+        for index, cell in enumerate(notebook.cells):
+            section = cell.metadata.get("section", "").startswith("exercise-")
+            if section and f"lang-{language}" in cell.metadata.get("tags", []):
+                code = [c.source for c in notebook.cells[index:] if c.cell_type == "code"]
+                check = next(i for i, c in enumerate(code, 1) if "exercises.check(" in c)
+                assert [numbers[word] for word in re.findall(pattern, cell.source)] == [check]
+
+
+def test_running_a_check_cell_again_changes_nothing_for_other_cells(notebook):
+    cells = [cell.source for _, cell in stored.code_cells(notebook)]
+    checks = {i for i, cell in enumerate(cells) if "exercises.check(" in cell}
+    uses = [names_of(cell) for cell in cells]
+    for check in checks:
+        for name in uses[check][0]:
+            others = [i for i in range(len(cells)) if i not in checks and name in uses[i][0]]
+            read = [i for i, (own, seen) in enumerate(uses) if name in seen and name not in own]
+            assert not others or max(read, default=-1) < min(others), (
+                f"{cells[check].splitlines()[0]}: {name} is another cell's; take another name"
+            )
+
+
+def names_of(source: str) -> tuple[set[str], set[str]]:
+    """What a cell sets, and what it reads, functions included, of the notebook's names."""
+    table = symtable.symtable(source, "cell", "exec")
+    own = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_namespace()}
+    seen = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
+    inner = list(table.get_children())
+    while inner:
+        part = inner.pop()
+        seen |= {s.get_name() for s in part.get_symbols() if s.is_global() and s.is_referenced()}
+        inner += part.get_children()
+    return own, seen
 
 
 def test_it_ends_with_three_things_to_take_away_in_both_languages(notebook):
