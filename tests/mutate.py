@@ -142,6 +142,22 @@ def mutants(source: str) -> list[Mutant]:
     return found
 
 
+def medians(source: str) -> list[Mutant]:
+    """Every ``x.mean(...)`` as ``np.median(x, ...)``: alike for one value or two."""
+    tree, found = ast.parse(source), []
+    for statement, node, place in list(_places(tree)):
+        function = getattr(node, "func", None)
+        if not isinstance(function, ast.Attribute) or function.attr != "mean":
+            continue
+        if not _is_module(function.value):
+            before = _heading(statement)
+            call = ast.Call(_expression("np.median"), [function.value, *node.args], node.keywords)
+            _put(*place, call)
+            found.append(Mutant(_told(before, _heading(statement)), ast.unparse(tree), node.lineno))
+            _put(*place, node)
+    return found
+
+
 def _places(node: ast.AST, statement: ast.stmt | None = None) -> Iterator[tuple]:
     """(statement it stands in, node, where it hangs) of all that may be altered."""
     for field, value in ast.iter_fields(node):
@@ -412,7 +428,7 @@ def survivors(exercises, name: str) -> list[Mutant]:
         exec(mutant.source, space)
         return exercises.verdict(name, space[name]).startswith("[x]")
 
-    altered = mutants(exercises.sources[name])
+    altered = mutants(exercises.sources[name]) + medians(exercises.sources[name])
     passed = passing([lambda m=m: accepted(m) for m in altered], seconds)
     return [mutant for mutant, survives in zip(altered, passed, strict=True) if survives]
 

@@ -129,6 +129,17 @@ def test_every_mutant_compiles_differs_and_has_a_name_of_its_own():
         assert 2 <= mutant.line <= 8
 
 
+def test_means_of_values_become_medians_one_at_a_time():
+    source = "def f(x):\n    a = x.mean(axis=0) + np.mean(x)\n    return (a**2).mean() - a.sum(1)\n"
+    found = mutate.medians(source)
+    assert [m.description for m in found] == [
+        "a = {x.mean(axis=0) → np.median(x, axis=0)} + np.mean(x)",
+        "return {(a ** 2).mean() → np.median(a ** 2)} - a.sum(1)",
+    ]
+    assert [m.line for m in found] == [2, 3]
+    assert "np.median(x, axis=0)" in found[0].source and ".mean()" in found[0].source
+
+
 def test_a_name_shows_the_statement_and_what_has_changed_in_whole_words():
     found = descriptions(SOURCE)
     assert "half = len(x) // {2 → 3}" in found
