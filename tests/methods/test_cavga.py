@@ -364,7 +364,6 @@ WRONG = [
 ]  # fmt: skip
 
 
-LOOP = "tqdm(range(plan.iterations), 'training', **bar)"
 EQUIVALENT_DEFINITIONS = {
     "draw_weights": {
         "spread = np.sqrt(2 / part.weight[{0 → -1}].numel())": "all outputs have as many inputs",
@@ -376,8 +375,8 @@ EQUIVALENT_DEFINITIONS = {
         "x = torch.tensor({images, dtype=torch.float32 → images})": "bytes / 255 are float32, too"
     },
     "grad_cam": {
-        f"parameter of grad_cam ignored: graph = {n}": "a graph that is kept changes no value"
-        for n in (1, 2)
+        "parameter of grad_cam ignored: graph = 1": "a graph that is kept changes no value",
+        "parameter of grad_cam ignored: graph = 2": "a graph that is kept changes no value",
     },
     "batch_of": {
         "return (x, {torch.tensor → -torch.tensor}(rng.normal(size=shape)).to(x))": (
@@ -390,16 +389,15 @@ EQUIVALENT_DEFINITIONS = {
     "turn": {"for weight in adam.param_groups[{0 → -1}]['params']:": "one group"},
     "train_network": {
         "bar = {'leave': {False → True}, 'disable': None}": "shown only",
-        f"for _ in {{{LOOP} → range(plan.iterations)}}:": "shown only",
+        "for _ in {tqdm(range(plan.iterations), 'training', **bar) → range(plan.iterations)}:": (
+            "shown only"
+        ),
         "for _ in tqdm(range(plan.iterations), 'training'{, **bar → }):": "shown only",
     },
     "mirrored": {
-        f"{part} {{*= → /=}} -1": "by -1"
-        for part in (
-            "twin.head.weight.data[:half]",
-            "twin.head.bias.data[:half]",
-            "twin.decoder[0].weight.data",
-        )
+        "twin.head.weight.data[:half] {*= → /=} -1": "by -1",
+        "twin.head.bias.data[:half] {*= → /=} -1": "by -1",
+        "twin.decoder[0].weight.data {*= → /=} -1": "by -1",
     },
     "new_network": {
         "weights[:latent] {*= → /=} weights[:latent].sum(dim=0).sign()": "by 1 or -1",

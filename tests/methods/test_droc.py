@@ -1,6 +1,7 @@
 """DROC's notebook: its equations are guarded, its exercises tell right from wrong."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +9,20 @@ import torch
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KernelDensity
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "one_class" / "droc.ipynb"
-SEEDED = ("check_fidelity", "check_tasks", "check_classifiers", "check_network", "check_view")
+SEEDED = (
+    "check_fidelity",
+    "check_tasks",
+    "check_batches",
+    "check_classifiers",
+    "check_network",
+    "check_weights",
+    "check_view",
+    "check_rounding",
+)
 CHECKS = (*SEEDED, "check_over_classes")
 
 
@@ -95,8 +106,10 @@ BROKEN = {
     ),
     "mirrored though it must not": ("0.5 * mirror", "0.5"),
     "never mirrored": ("0.5 * mirror", "0.0"),
-    "no contrast": ("(1 + gain) *", ""),
+    "no contrast": ("return mean + (1 + gain) *", "return mean +"),
     "no brightness": ("* (seen - mean) + shift", "* (seen - mean)"),
+    "last digits kept": ("return (gradient / step).round() * step", "return gradient"),
+    "rounded down": ("(gradient / step).round()", "(gradient / step).floor()"),
     "the interval of another number": ("2.262 * gap.std(ddof=1)", "2.262 * gap.std()"),
 }
 
@@ -134,7 +147,7 @@ def test_narrow_hills_leave_the_nearest_neighbour(droc):
 
 def test_a_turned_copy_is_a_stranger_only_with_distribution_augmentation(droc):
     encoder = droc.Encoder((8,), (1,), 3, 0)
-    image = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0)).double()
     losses = [
         float(droc.task_loss(encoder, task, lambda: image, 0.2))
         for task in ("contrast", "turned contrast")
@@ -159,7 +172,7 @@ def test_images_become_grey_between_minus_one_and_one(droc):
 
 
 def test_learning_lowers_the_loss_and_repeats_from_its_seed(droc):
-    stripes = torch.sign(torch.linspace(-1, 1, 8)).expand(12, 1, 8, 8).contiguous()
+    stripes = torch.sign(torch.linspace(-1, 1, 8)).double().repeat(12, 1, 8, 1)
     options = {"mirror": False, "least": 0.9, "number": 25, "rate": 0.05, "size": 6, "t": 0.2}
     runs = []
     for _ in range(2):
@@ -167,6 +180,65 @@ def test_learning_lowers_the_loss_and_repeats_from_its_seed(droc):
         runs.append(droc.learn(encoder, stripes, "rotation", 0, **options))
     assert runs[0][-5:].mean() < 0.8 * runs[0][0]
     np.testing.assert_allclose(*runs)
+
+
+def test_updates_are_those_of_sgd_with_rounded_gradients(droc, monkeypatch):
+    seen = []
+    monkeypatch.setattr(droc, "rounded", lambda g: seen.append(g.clone()) or torch.zeros_like(g))
+    encoder = droc.Encoder((8,), (1,), 4, 0)
+    weights = list(encoder.parameters())
+    wanted = [w.detach().clone() for w in weights]
+    speed = [torch.zeros_like(w) for w in wanted]
+    images = torch.randn(7, 1, 6, 6, generator=torch.Generator().manual_seed(0)).double()
+    options = {"mirror": False, "least": 0.9, "number": 5, "rate": 0.3, "size": 3, "t": 0.2}
+    droc.learn(encoder, images, "rotation", 0, **options)
+    assert len(seen) == 5 * len(weights) and all(g.abs().max() > 0 for g in seen[: len(weights)])
+    for step in range(5):  # no gradient is left, so only the decay of weights moves them
+        rate = 0.3 * (1 + np.cos(np.pi * step / 5)) / 2
+        speed = [0.9 * v + 3e-4 * w for v, w in zip(speed, wanted, strict=True)]
+        wanted = [w - rate * v for v, w in zip(speed, wanted, strict=True)]
+    for found, known in zip(weights, wanted, strict=True):
+        torch.testing.assert_close(found.detach(), known, rtol=1e-12, atol=1e-12)
+
+
+def test_every_task_has_an_encoder_of_its_own_from_the_same_start(droc):
+    droc.run = SimpleNamespace(device=torch.device("cpu"))
+    images = torch.randn(6, 1, 6, 6, generator=torch.Generator().manual_seed(0)).double()
+    options = {"mirror": True, "least": 0.5, "number": 3, "rate": 0.02, "size": 4, "t": 0.2}
+    shape = (8, 16), (1, 2)
+    encoders, curves = droc.encoders_of(images, shape, {"contrast": 5, "rotation": 4}, 3, **options)
+    assert [encoders[k].head[-1].out_features for k in ("contrast", "rotation")] == [5, 4]
+    for task, encoder in encoders.items():
+        alone = droc.Encoder(*shape, encoder.head[-1].out_features, 3)
+        losses = droc.learn(alone, images, task, 3, **options)
+        assert losses.shape == (3,) and np.array_equal(losses, curves[task])
+        assert torch.equal(alone(images), encoder(images))
+
+
+def test_the_mean_answer_is_a_row_of_chances_for_each_turn(droc):
+    encoder = droc.Encoder((8,), (1,), 4, 0)
+    images = torch.randn(5, 1, 6, 6, generator=torch.Generator().manual_seed(0)).double()
+    found = droc.mean_answer(encoder, images)
+    for k in range(4):
+        with torch.no_grad():
+            chances = torch.softmax(encoder(images.rot90(k, dims=(2, 3))), dim=1)
+        np.testing.assert_allclose(found[k], chances.mean(dim=0), rtol=1e-9)
+
+
+def test_each_classifier_is_fitted_on_one_part_and_tested_on_the_rest(droc):
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randn(40, 1, 6, 6, generator=draw).double()
+    images[30:] = images[30:].abs() * 2
+    part, rest, truth = np.arange(20), np.arange(20, 40), np.repeat([0, 1], 10)
+    encoders = {name: droc.Encoder((8,), (1,), 4, seed) for seed, name in enumerate("ab")}
+    found = droc.aurocs(encoders, images, part, rest, truth)
+    ways = {"KDE": droc.kde_scores, "SVM": droc.svm_scores, "Gaussian": droc.gaussian_scores}
+    assert list(found) == [f"{name}, {kind}" for name in "ab" for kind in ways]
+    for name, encoder in encoders.items():
+        features = droc.describe(encoder, images)
+        for kind, way in ways.items():
+            known = roc_auc_score(truth, way(features[20:], features[:20]))
+            assert found[f"{name}, {kind}"] == pytest.approx(known)
 
 
 def test_more_images_need_more_memory(droc):
@@ -238,14 +310,63 @@ WRONG = [
     ("turn_all", turns(axes=(2, 1)), "one image"),
     ("turn_all", swapped, "swapped"),
     ("turn_all", lambda images: turns()(images)[0], "expected a tuple of 2"),
-    ("without_turns", contrast(mask=False), "rows 0 and 1 of one image"),
+    ("without_turns", contrast(mask=False), "rows 0 and 1 are one image"),
     ("without_turns", contrast(lengths=False), "lengths must not matter"),
-    ("without_turns", contrast(temperature=False), "two images, none turned"),
-    ("without_turns", contrast(partner=False), "two images, none turned"),
-    ("without_turns", contrast(reduce=np.sum), "two images, none turned"),
+    ("without_turns", contrast(temperature=False), "two images, none left out"),
+    ("without_turns", contrast(partner=False), "two images, none left out"),
+    ("without_turns", contrast(reduce=np.sum), "two images, none left out"),
     ("without_turns", contrast(reduce=lambda x: x), "expected shape ()"),
     ("without_turns", contrast(axis=0), "expected"),
 ]
+EQUIVALENT_DEFINITIONS = {
+    "draw_weights": {
+        "for layer in {network.modules() → list(network.modules())[1:]}:": (
+            "the first is the network, which is no layer"
+        ),
+        "spread = np.sqrt(2 / layer.weight[{0 → 1}].numel())": "all outputs have as many inputs",
+        "spread = np.sqrt(2 / layer.weight[{0 → -1}].numel())": "all outputs have as many inputs",
+    },
+    "describe": {
+        "parts = [encoder.features(part.to(place)) for part in images.split({256 → 257})]": (
+            "how many at once"
+        ),
+        "parts = [encoder.features(part.to(place)) for part in images.split({256 → 255})]": (
+            "how many at once"
+        ),
+    },
+    "view": {
+        "flip = np.where(draw.random(n) {< → <=} 0.5 * mirror, -1, 1)": (
+            "no number drawn equals the bound"
+        ),
+        "where = F.affine_grid(crop, {images.shape, align_corners=False → images.shape})": (
+            "PyTorch's default, which warns"
+        ),
+    },
+    "batches": {
+        "waiting = {np.zeros → np.ones}(0, dtype=int)": "it is empty",
+        "while len(waiting) {< → <=} size:": "the same order, drawn a batch earlier",
+    },
+    "rounded": {
+        "step = {2.0 → -2.0} ** (largest.log2().floor() - 16)": "the sign of a step cancels",
+    },
+    "chances": {
+        "parts = turned(images)[0].split({256 → 257})": "how many at once",
+        "parts = turned(images)[0].split({256 → 255})": "how many at once",
+        "found = [F.log_softmax(encoder(part.to(place)){, dim=1 → }) for part in parts]": (
+            "of two axes PyTorch takes this one, with a warning"
+        ),
+        "return torch.cat(found).cpu().numpy().reshape(4, -{1 → 2}, 4)": (
+            "any negative number stands for what is left"
+        ),
+    },
+    "as_tensor": "tested above",
+    "digit_split": "tested above",
+    "learn": "tested above",
+    "encoders_of": "tested above",
+    "mean_answer": "tested above",
+    "aurocs": "tested above",
+    "bytes_needed": "an estimate from above; its growth is tested here",
+}
 
 
 class TestExercises(ExerciseTests):

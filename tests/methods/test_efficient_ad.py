@@ -531,8 +531,8 @@ WRONG = [
     ("mended", loss_of_pictures(lambda x: (x[..., 0, 0] ** 2).mean()), "three features"),
     ("mended", loss_of_pictures(lambda x: (x**2).mean(), hard=per_position), "three features"),
 ]  # fmt: skip
-EQUIVALENT: dict[str, dict[str, str]] = {}
-EQUIVALENT_DEFINITIONS: dict[str, str | dict[str, str]] = {
+EQUIVALENT = {}
+EQUIVALENT_DEFINITIONS = {
     "load_pictures": "tested above",
     "draw_crops": "tested above",
     "distil": "tested above",
@@ -547,6 +547,10 @@ EQUIVALENT_DEFINITIONS: dict[str, str | dict[str, str]] = {
     "pixel_auroc": "calls metrics.pixel_auroc for the notebook's masks",
     "of_kind": "tested above",
     "darker": "tested above",
+    "columns_of": "belongs to an exercise's check",
+    "rounded": {
+        "step = {2.0 → -2.0} ** (largest.log2().floor() - 16)": "its sign cancels",
+    },
     "spotted": "tested above",
     "all_scores": "tested above",
     "precise": "tested above",
