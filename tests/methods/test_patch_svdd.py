@@ -338,6 +338,12 @@ def labels_along_the_longer_axis(first, second):
     return labels_from(first * 0, np.where(short, 0, away))
 
 
+def labels_with_steep_rows(first, second):
+    away = second - first
+    away[:, 0] *= 9 * np.abs(away[:, 0]) >= np.abs(away[:, 1])
+    return labels_from(first * 0, away)
+
+
 def labels_of_neighbours(first, second):
     reach = np.abs(second - first).max(axis=1)
     return np.where(reach > 10, -1, labels_from(first, second))
@@ -417,9 +423,11 @@ WRONG = [
     ("position_labels", sign_number, "left, right"),
     ("position_labels", lambda a, b: labels_from(a, b, same=4), "the same"),
     ("position_labels", lambda a, b: np.sign(b - a), "expected shape (3,)"),
-    ("position_labels", labels_along_the_longer_axis, "1 row, 15 columns"),
-    ("position_labels", labels_of_neighbours, "1 row, 15 columns"),
-    ("position_labels", lambda a, b: labels_from(a // 2, b // 2), "1 row, 15 columns"),
+    ("position_labels", lambda a, b: labels_from(a.squeeze(), b.squeeze()), "too many indices"),
+    ("position_labels", labels_along_the_longer_axis, "the row above, however far"),
+    ("position_labels", labels_of_neighbours, "the row above, however far"),
+    ("position_labels", lambda a, b: labels_from(a // 2, b // 2), "the row above, however far"),
+    ("position_labels", labels_with_steep_rows, "1 row, 15 columns"),
     ("moved_share", lambda w, s: 1 - share(w, s), "5 corners, a step of 3"),
     ("moved_share", lambda w, s: share(w, s, axes=1), "5 corners, a step of 3"),
     ("moved_share", lambda w, s: share(w, s, axes=2), "5 corners, a step of 3"),
