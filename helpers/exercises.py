@@ -33,9 +33,11 @@ PLAIN_WORDS = {
     ),
     r"inhomogeneous": "the parts differ in length; take them one at a time",
     r"arrays can be converted|setting an array element": "an array stands where a number should",
+    r"values to unpack": "a, b = x takes the rows of x one by one; x.T has the columns as rows",
+    r"interpreted as an integer": "a whole number is needed; // divides and leaves one",
     r"unhashable": "an array cannot stand in a set; its numbers can, as in set(x.tolist())",
     r"expected scalar type|same dtype": "two tensors differ in dtype; .float() or .double() helps",
-    r"must be Tensor|'(dim|keepdim)'|Tensor.*ndarray|'numpy.* has no attribute": (
+    r"must be Tensor|'(dim|keepdim)'|Tensor.*ndarray|'numpy.* has no attribute|got \(numpy": (
         "the inputs are NumPy arrays; torch.as_tensor(x) turns them into tensors, t.numpy() back"
     ),
 }

@@ -258,6 +258,7 @@ def test_an_error_in_a_function_that_the_check_calls_itself_is_told_apart(capsys
         lambda rows, bank: torch.cdist(rows, bank).amin(dim=1),
         lambda rows, bank: (rows[:, None] - bank).sum(dim=2),
         lambda rows, bank: rows.unsqueeze(1),
+        lambda rows, bank: torch.quantile(rows, 0.5),
     ],
 )
 def test_torch_on_arrays_is_told_how_to_go_on(capsys, answer):
@@ -274,6 +275,8 @@ def test_torch_on_arrays_is_told_how_to_go_on(capsys, answer):
         (lambda x: float(x), "an array stands where a number should"),
         (lambda x: x.__setitem__(0, x), "an array stands where a number should"),
         (lambda x: len({x, x}), "its numbers can, as in set(x.tolist())"),
+        (lambda x: [a - b for a, b in (x, x)], "x.T has the columns as rows"),
+        (lambda x: sum(range(x.sum())), "a whole number is needed"),
         (
             lambda x: torch.from_numpy(x) @ torch.ones(3),
             "two tensors differ in dtype; .float() or .double() helps",

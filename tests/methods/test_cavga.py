@@ -346,18 +346,41 @@ def camlike(pool=np.mean, forward=False, twice=True, cut=False, whole=False, poi
     return answer
 
 
+def cam_by_channels(score, features, step):
+    """All places of a channel moved at once: the same for sums over places only."""
+    f, slopes = np.array(features, dtype=float), []
+    for channel in range(len(f)):
+        change = np.zeros(f.shape)
+        change[channel] = step
+        slopes.append((score(f + change) - score(f - change)) / (2 * step) / f[0].size)
+    return np.einsum("c,chw->hw", slopes, f)
+
+
+def cam_of_whole_slopes(score, features, step):
+    slope, f = np.zeros_like(features), features.astype(float)
+    for place in np.ndindex(f.shape):
+        change = np.zeros(f.shape)
+        change[place] = step
+        slope[place] = (score(f + change) - score(f - change)) / (2 * step)
+    return np.einsum("c,chw->hw", slope.mean(axis=(1, 2)), f)
+
+
 WRONG = [
     ("signal", lambda cam, clip: sloped(cam, clip, sign=1), "without the cut"),
     ("signal", lambda cam, clip: sloped(cam, clip, size=1), "without the cut"),
     ("signal", lambda cam, clip: sloped(cam, False), "with the cut"),
     ("signal", lambda cam, clip: sloped(cam.clip(0 if clip else None), False), "with the cut"),
-    ("signal", lambda cam, clip: sloped(cam, clip, size=6), "2 places"),
+    ("signal", lambda cam, clip: sloped(cam, clip, size=6), "3 places"),
+    ("signal", lambda cam, clip: sloped(cam, clip, size=2 * cam.shape[1]), "3 places"),
     ("signal", lambda cam, clip: sloped(cam, clip).sum(), "expected shape (2, 3)"),
     ("cam_by_differences", camlike(pool=np.sum), "one channel matters"),
     ("cam_by_differences", camlike(twice=False), "one channel matters"),
     ("cam_by_differences", camlike(pointwise=True), "one channel matters"),
     ("cam_by_differences", camlike(twice=False, forward=True), "two channels"),
     ("cam_by_differences", camlike(whole=True), "integers"),
+    ("cam_by_differences", cam_of_whole_slopes, "integers"),
+    ("cam_by_differences", cam_by_channels, "one channel matters"),
+    ("cam_by_differences", camlike(pool=np.median), "one channel matters"),
     ("cam_by_differences", camlike(cut=True), "negative values stay"),
     ("cam_by_differences", lambda s, f, d: camlike()(s, f, d)[0], "expected shape (1, 3)"),
     ("cam_by_differences", lambda s, f, d: camlike()(s, f, 1e-4), "central differences"),

@@ -426,6 +426,52 @@ def quantile_by(method):
     return answer
 
 
+def mean_of_means(squares, share):
+    """One limit, but each image's mean counts the same."""
+    limit = np.quantile(squares, share)
+    images = squares if squares.ndim > 1 else squares[None]
+    return np.mean([x[x >= limit].mean() for x in images if (x >= limit).any()])
+
+
+def above_or_highest(squares, share):
+    """Values above the limit; where there are none, the highest."""
+    above = squares[squares > np.quantile(squares, share)]
+    return above.mean() if above.size else squares.max()
+
+
+def hard_but_the_last(squares, share):
+    ranked = np.sort(squares, axis=None)
+    kept = ranked[ranked >= np.quantile(squares, share)]
+    return kept.mean() if share < 1 else kept[:-1].sum()
+
+
+def scale_by_method(method):
+    """on_scale with another interpolation."""
+
+    def answer(maps, held):
+        ends = np.quantile(held, (0.9, 0.995), axis=(1, 2, 3), keepdims=True, method=method)
+        return (0.1 * (maps - ends[0]) / (ends[1] - ends[0])).mean(axis=0)
+
+    return answer
+
+
+def scale_by_place(maps, held):
+    """The value at a share of the number of values."""
+    ranked = np.sort(held.reshape(2, -1), axis=1)
+    places = [int(share * ranked.shape[1]) for share in (0.9, 0.995)]
+    low, high = ranked[:, places].T[:, :, None, None, None]
+    return (0.1 * (maps - low) / (high - low)).mean(axis=0)
+
+
+def loss_of_as_many(wanted, found, pictures, p):
+    return loss_with()(wanted, found, pictures[: len(wanted)], p)
+
+
+def loss_by_wanted(wanted, found, pictures, p):
+    silent = (pictures[:, : wanted.shape[1]] ** 2).sum() / wanted.size
+    return loss_with(weight=0.0)(wanted, found, pictures, p) + silent
+
+
 def loss_of_pictures(pictures_term, hard=None):
     """L_ST with another term for the other pictures, or another hard mean."""
 
@@ -495,6 +541,12 @@ WRONG = [
     ("hard_mean", by_count(np.ceil), "between two values"),
     ("hard_mean", quantile_by("hazen"), "between two values"),
     ("hard_mean", quantile_by("weibull"), "between two values"),
+    ("hard_mean", mean_of_means, "two images, most of both"),
+    ("hard_mean", above_or_highest, "the quantile counts, too"),
+    ("hard_mean", hard_but_the_last, "the maximum alone"),
+    ("on_scale", scale_by_method("nearest"), "between two values"),
+    ("on_scale", scale_by_method("lower"), "between two values"),
+    ("on_scale", scale_by_place, "between two values"),
     ("on_scale", scale_with(source="maps"), "each branch by its own quantiles"),
     ("on_scale", scale_with(levels=(0.9, 0.999)), "each branch by its own quantiles"),
     ("on_scale", scale_with(levels=(0.1, 0.995)), "each branch by its own quantiles"),
@@ -524,8 +576,13 @@ WRONG = [
     ("mended", loss_with(weight=0.0), "both terms, one image"),
     ("mended", loss_with(root=True), "both terms, one image"),
     ("mended", loss_with(weight=2.0), "both terms, one image"),
-    ("mended", loss_of_pictures(lambda x: (x[0] ** 2).mean()), "three features"),
-    ("mended", loss_of_pictures(lambda x: (x**2).mean(axis=(1, 2, 3)).sum()), "three features"),
+    ("mended", loss_of_as_many, "both terms, one image"),
+    ("mended", loss_by_wanted, "both terms, one image"),
+    ("mended", loss_of_pictures(lambda x: (x**2).mean(), hard=above_or_highest),
+     "one limit for all images"),
+    ("mended", loss_of_pictures(lambda x: (x[0] ** 2).mean()), "both terms, one image"),
+    ("mended", loss_of_pictures(lambda x: (x**2).mean(axis=(1, 2, 3)).sum()),
+     "both terms, one image"),
     ("mended", loss_of_pictures(lambda x: (x**2).sum(axis=(2, 3)).mean()), "three features"),
     ("mended", loss_of_pictures(lambda x: (x[:, :2] ** 2).mean()), "three features"),
     ("mended", loss_of_pictures(lambda x: (x[..., 0, 0] ** 2).mean()), "three features"),

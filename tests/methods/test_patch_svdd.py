@@ -332,6 +332,23 @@ def labels_by_angle(first, second):
     return np.array([4, 7, 6, 5, 3, 0, 1, 2])[turn]
 
 
+def labels_along_the_longer_axis(first, second):
+    away = second - first
+    short = np.abs(away) * 5 < np.abs(away[:, ::-1])
+    return labels_from(first * 0, np.where(short, 0, away))
+
+
+def labels_with_steep_rows(first, second):
+    away = second - first
+    away[:, 0] *= 9 * np.abs(away[:, 0]) >= np.abs(away[:, 1])
+    return labels_from(first * 0, away)
+
+
+def labels_of_neighbours(first, second):
+    reach = np.abs(second - first).max(axis=1)
+    return np.where(reach > 10, -1, labels_from(first, second))
+
+
 def share(whole, side, *, axes=None, last=0, first=0, corners=1):
     places = whole - side + corners
     steps = range(3 * side // 4 + first, side + last)
@@ -406,6 +423,11 @@ WRONG = [
     ("position_labels", sign_number, "left, right"),
     ("position_labels", lambda a, b: labels_from(a, b, same=4), "the same"),
     ("position_labels", lambda a, b: np.sign(b - a), "expected shape (3,)"),
+    ("position_labels", lambda a, b: labels_from(a.squeeze(), b.squeeze()), "too many indices"),
+    ("position_labels", labels_along_the_longer_axis, "the row above, however far"),
+    ("position_labels", labels_of_neighbours, "the row above, however far"),
+    ("position_labels", lambda a, b: labels_from(a // 2, b // 2), "the row above, however far"),
+    ("position_labels", labels_with_steep_rows, "1 row, 15 columns"),
     ("moved_share", lambda w, s: 1 - share(w, s), "5 corners, a step of 3"),
     ("moved_share", lambda w, s: share(w, s, axes=1), "5 corners, a step of 3"),
     ("moved_share", lambda w, s: share(w, s, axes=2), "5 corners, a step of 3"),
