@@ -13,8 +13,8 @@ from torch import nn
 
 PATH = Path(__file__).resolve().parents[2] / "notebooks/student_teacher/efficient_ad.ipynb"
 CHECKS = (
-    "networks", "autoencoder", "crops", "input", "rounding", "targets", "changed", "losses",
-    "gradients", "training", "batches", "fidelity",
+    "networks", "autoencoder", "crops", "input", "detector", "rounding", "targets", "changed",
+    "losses", "gradients", "training", "batches", "fidelity",
 )  # fmt: skip
 
 
@@ -605,6 +605,14 @@ EQUIVALENT_DEFINITIONS = {
     "of_kind": "tested above",
     "darker": "tested above",
     "columns_of": "belongs to an exercise's check",
+    "Detector": {
+        "out = len(scale[{0 → 1}])": "both are of the same length",
+        "out = len(scale[{0 → -1}])": "both are of the same length",
+    },
+    "backbone_targets": {
+        "exact, parts = (copy.deepcopy(network.network){.double() → }, [])": "the run stops: types",
+        "levels = exact(network.preprocess(crops[i:i + 4]){.double() → })": "the run stops: types",
+    },
     "rounded": {
         "step = {2.0 → -2.0} ** (largest.log2().floor() - 16)": "its sign cancels",
     },
