@@ -616,6 +616,87 @@ EQUIVALENT_DEFINITIONS = {
     "rounded": {
         "step = {2.0 → -2.0} ** (largest.log2().floor() - 16)": "its sign cancels",
     },
+    "first_weights": {
+        "bound = layer.weight[{0 → 1}].numel() ** (-0.5)": "all outputs have as many inputs",
+        "bound = layer.weight[{0 → -1}].numel() ** (-0.5)": "all outputs have as many inputs",
+        "return network.float().to({memory_format=torch.channels_last → })": "the order in memory",
+    },
+    "patch_network": {"with torch.random.fork_rng({devices=[] → }):": "no GPU draws here"},
+    "seen_by_one": {
+        "x = {torch.zeros → torch.ones}(1, 3, side, side, requires_grad=True)": (
+            "where a pixel counts at all, the number is not 0"
+        ),
+        "x = torch.zeros({1 → 2}, 3, side, side, requires_grad=True)": "one of two equal images",
+        "middle = found.shape[{2 → 3}] // 2": "the image is square",
+        "found[0, :, middle, middle].square(){.sum → .mean}().backward()": (
+            "where a pixel counts at all, the number is not 0"
+        ),
+        "found[0, :, middle, middle].square(){.sum → .max}().backward()": (
+            "where a pixel counts at all, the number is not 0"
+        ),
+        "found[0, :, middle, middle]{.square().sum → .sum}().backward()": (
+            "where a pixel counts at all, the number is not 0"
+        ),
+        "found[0, :, middle, middle]{.square → .abs}().sum().backward()": (
+            "where a pixel counts at all, the number is not 0"
+        ),
+        "found[{0 → -1}, :, middle, middle].square().sum().backward()": "there is one image",
+        "moved = x.grad[0].abs(){.sum → .mean}(dim=0) > 0": (
+            "where a pixel counts at all, the number is not 0"
+        ),
+        "moved = x.grad[0]{.abs().sum → .sum}(dim=0) > 0": "three channels hardly cancel out",
+        "moved = x.grad[{0 → -1}].abs().sum(dim=0) > 0": "there is one image",
+        "return (moved.any({dim=1), moved.any(dim=0 → dim=0), moved.any(dim=1}))": (
+            "kernels are square: rows and columns are the same"
+        ),
+        "return (moved.any({dim=1 → dim=0}), moved.any(dim=0))": (
+            "kernels are square: rows and columns are the same"
+        ),
+        "return (moved.any(dim=1), moved.any({dim=0 → dim=1}))": (
+            "kernels are square: rows and columns are the same"
+        ),
+        "return (moved.any(dim=1), moved.any({dim=0 → dim=-1}))": (
+            "kernels are square: rows and columns are the same"
+        ),
+    },
+    "scale_of": {
+        "mean = vectors.mean(dim=(0, 2, 3), keepdim=True)[{0 → -1}]": "its length is 1",
+        "spread = vectors.std(dim=(0, 2, 3), keepdim=True)[{0 → -1}]": "its length is 1",
+        "return (mean, spread.clamp_min({1e → 2e}-06))": "any small number will do",
+    },
+    "descend": {
+        "for parameter in adam.param_groups[{0 → -1}]['params']:": "there is one group",
+    },
+    "hard_loss": {
+        "limit = torch.quantile(squares.detach(){.flatten() → }, share)": "quantile flattens, too",
+    },
+    "make_autoencoder": {
+        "with torch.random.fork_rng({devices=[] → }):": "no GPU draws here",
+        "while side > {8 → 9}:": "halves of the sizes allowed never are 9",
+    },
+    "batches": {
+        "rounds = range(-(-steps * size {// → *} count))": "more rounds than are used",
+        "rounds = range(-(-steps * {size // count → size}))": "more rounds than are used",
+    },
+    "train_detector": {
+        "for part in {tqdm(parts, 'training', leave=False, disable=None) → parts}:": (
+            "the progress bar"
+        ),
+        "for part in tqdm(parts, 'training', {leave=False, disable=None → disable=None}):": (
+            "the progress bar"
+        ),
+        "for part in tqdm(parts, 'training', {leave=False, disable=None → leave=False}):": (
+            "the progress bar"
+        ),
+        "for part in tqdm(parts, 'training', {leave=False → leave=True}, disable=None):": (
+            "the progress bar"
+        ),
+        "return {np.array(history) → history}": "a list of the same numbers",
+    },
+    "anomaly_maps": {
+        "return large[:, 0]{.float().numpy → .numpy}()": "single precision before",
+        "return large[:, {0 → -1}].float().numpy()": "there is one channel",
+    },
     "spotted": "tested above",
     "all_scores": "tested above",
     "precise": "tested above",
