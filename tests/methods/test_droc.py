@@ -285,6 +285,29 @@ def without_by_loops(first, second, source, t):
     return np.mean(losses)
 
 
+def length(rows, power=2):
+    return (abs(rows) ** power).sum(axis=1, keepdims=True) ** (1 / power)
+
+
+def tilted(power=2, bend=lambda cosines: cosines, warmth=lambda t: t, kin=None):
+    """The right answer but for its lengths, cosines, temperature, or who is of one image."""
+
+    def answer(first, second, source, t):
+        logits = bend((first / length(first, power)) @ (second / length(second, power)).T)
+        logits = logits / warmth(t)
+        own = np.diag(logits).copy()
+        gaps = abs(np.subtract.outer(np.arange(len(source)), np.arange(len(source))))
+        same = source[:, None] == source if kin is None else kin(source)
+        logits[same & (gaps > 0)] = -np.inf
+        return np.mean(np.log(np.exp(logits).sum(axis=1)) - own)
+
+    return answer
+
+
+def adjacent(source):
+    return (source[:, None] == source) & (abs(np.subtract.outer(*[np.arange(len(source))] * 2)) < 2)
+
+
 def contrast(lengths=True, partner=True, mask=True, temperature=True, reduce=np.mean, axis=1):
     def answer(first, second, source, t):
         if lengths:
@@ -305,7 +328,7 @@ def contrast(lengths=True, partner=True, mask=True, temperature=True, reduce=np.
 OTHERS = {"turn_all": turn_by_loop, "without_turns": without_by_loops}
 WRONG = [
     ("turn_all", turns(sign=-1), "one image"),
-    ("turn_all", turns(labels=lambda n: np.tile(np.arange(4), n)), "two images: result 2 of 2"),
+    ("turn_all", turns(labels=lambda n: np.tile(np.arange(4), n)), "three images: result 2 of 2"),
     ("turn_all", turns(labels=lambda n: np.zeros(4 * n)), "one image: result 2 of 2"),
     ("turn_all", turns(axes=(2, 1)), "one image"),
     ("turn_all", swapped, "swapped"),
@@ -317,6 +340,28 @@ WRONG = [
     ("without_turns", contrast(reduce=np.sum), "two images, none left out"),
     ("without_turns", contrast(reduce=lambda x: x), "expected shape ()"),
     ("without_turns", contrast(axis=0), "expected"),
+    ("turn_all", turns(labels=lambda n: np.repeat(np.arange(4), min(n, 2))), "three images"),
+    (
+        "turn_all",
+        lambda images: (turns()(images)[0].astype(int), turns()(images)[1]),
+        "three images",
+    ),
+    ("without_turns", tilted(power=1), "images 5, 4, 5, 4"),
+    ("without_turns", tilted(bend=abs), "images 5, 4, 5, 4"),
+    ("without_turns", tilted(bend=lambda cosines: cosines.clip(min=0)), "images 5, 4, 5, 4"),
+    ("without_turns", tilted(warmth=lambda t: 0.5), "images 5, 4, 5, 4"),
+    ("without_turns", tilted(warmth=lambda t: 1 - t), "images 5, 4, 5, 4"),
+    ("without_turns", tilted(kin=adjacent), "images 5, 4, 5, 4"),
+    (
+        "without_turns",
+        tilted(kin=lambda s: (s[:, None] == s[0]) & (s == s[0])),
+        "images 5, 4, 5, 4",
+    ),
+    (
+        "without_turns",
+        tilted(kin=lambda s: abs(np.subtract.outer(s, s)) < 2),
+        "images 5, 4, 5, 4",
+    ),
 ]
 EQUIVALENT_DEFINITIONS = {
     "draw_weights": {
