@@ -579,6 +579,27 @@ def gap(places=None, pick=np.max, size=np.abs, start=0.0, side=None):
     return answer
 
 
+def pools_multiply(layers):
+    """patch_and_step for poolings whose stride is their kernel alone."""
+    patch = 1
+    for kernel, stride in reversed(layers):
+        patch = patch * stride if kernel == stride else patch + kernel - 1
+    return patch, patch_by_walking_back(layers)[1]
+
+
+def gap_of(compare):
+    """worst_gap that compares otherwise: by the dense map, its vector, the image, the patch."""
+
+    def answer(dense, describe, image, side):
+        found, gaps = dense(image), []
+        for r, c in np.ndindex(*found.shape[1:]):
+            patch = image[:, r : r + side, c : c + side]
+            gaps.append(compare(dense, found[:, r, c], describe(patch), patch))
+        return max(gaps)
+
+    return answer
+
+
 def transposed(dense, describe, image, side):
     found, worst = dense(image), 0.0
     for r, c in np.ndindex(*found.shape[1:]):
@@ -601,6 +622,8 @@ WRONG = [
     ),
     ("patch_and_step", lambda rows: (patch_by_walking_back(rows)[0], 1), "pooling first"),
     ("patch_and_step", lambda rows: patch_by_walking_back(rows)[0], "one convolution of 7"),
+    ("patch_and_step", pools_multiply, "3 and"),
+    ("patch_and_step", lambda rows: tuple(map(float, patch_by_walking_back(rows))), "whole"),
     ("one_is_off", lambda d, m: ((d**2).sum() / m, (d**2).sum() / m), "single"),
     ("one_is_off", lambda d, m: off_by_numpy(d, m)[::-1], "swapped"),
     ("one_is_off", lambda d, m: ((d**2).sum() / m**2, (d**2).sum() / m), "single"),
@@ -614,11 +637,13 @@ WRONG = [
         "two",
     ),
     ("one_is_off", lambda d, m: ((d**2).mean() / m**2, (m - 1) * (d**2).mean() / m**2), "single"),
+    ("one_is_off", lambda d, m: off_by_numpy(d[:4], m), "one of five"),
+    ("one_is_off", lambda d, m: off_by_numpy(d.astype(int), m), "one of five"),
     ("worst_gap", gap(lambda spots: spots[:1]), "one pixel"),
-    ("worst_gap", gap(lambda spots: spots[-1:]), "always zero"),
+    ("worst_gap", gap(lambda spots: spots[-1:]), "at [0, 0, 0]"),
     ("worst_gap", gap(pick=np.min), "a column off"),
-    ("worst_gap", gap(lambda spots: [s for s in spots if s[1] % 2 == 0]), "inner position"),
-    ("worst_gap", gap(lambda s: [s[0], s[-1], (0, s[-1][1]), (s[-1][0], 0)]), "inner position"),
+    ("worst_gap", gap(lambda spots: [s for s in spots if s[1] % 2 == 0]), "at [0, 1, 3]"),
+    ("worst_gap", gap(lambda s: [s[0], s[-1], (0, s[-1][1]), (s[-1][0], 0)]), "at [0, 1, 3]"),
     ("worst_gap", gap(side=4), "patches of 3"),
     ("worst_gap", gap(size=lambda x: x), "a column off"),
     ("worst_gap", gap(pick=lambda x: x[0]), "a column off"),
@@ -626,6 +651,13 @@ WRONG = [
     ("worst_gap", gap(pick=np.sum), "both components"),
     ("worst_gap", gap(pick=np.sum, size=np.square), "a row off"),
     ("worst_gap", transposed, "no bug"),
+    ("worst_gap", gap(lambda spots: spots[1:]), "at [0, 0, 0]"),
+    ("worst_gap", gap_of(lambda _, a, b, x: (g := abs(a - b).max()) * (g > 0.5)), "at [0, 0, 0]"),
+    ("worst_gap", gap_of(lambda _, a, b, x: abs(abs(a) - abs(b)).max()), "patches of 3"),
+    ("worst_gap", gap_of(lambda f, a, b, x: abs(f(x)[:, 0, 0] - b).max()), "patches of 3"),
+    ("worst_gap", gap_of(lambda _, a, b, x: abs(a - b)[: len(x)].max()), "patches of 3"),
+    ("worst_gap", gap_of(lambda _, a, b, x: abs(a - b.astype(int)).max()), "at [0, 0, 0]"),
+    ("worst_gap", gap_of(lambda _, a, b, x: round(abs(a - b).max())), "at [0, 0, 0]"),
     ("worst_gap", lambda dense, describe, image, side: 0.0, "a column off"),
 ]
 EQUIVALENT = {
