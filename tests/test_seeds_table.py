@@ -28,6 +28,7 @@ VALUES = {
     "AUROC, before": [0.5, 0.5],
     "lonely": [1.0, 2.0],
 }
+BANDS = {"seeds": [0, 1], "values": VALUES}
 PIECES = [
     {
         "kind": "table",
@@ -38,7 +39,9 @@ PIECES = [
 ]
 
 
-def build(root: Path, title: str, language: str = "en", *, bands: bool = True) -> tuple[str, str]:
+def build(
+    root: Path, title: str, language: str = "en", *, bands: dict | None = BANDS
+) -> tuple[str, str]:
     """The words of a page with the table, and the warnings of its build."""
     outputs = [{"metadata": {"book": piece}} for piece in PIECES]
     files = {
@@ -46,9 +49,8 @@ def build(root: Path, title: str, language: str = "en", *, bands: bool = True) -
         "index.md": f"# Page\n\n```{{seeds-table}} memory_bank/new\n{title}\n```\n",
         "notebooks/memory_bank/new.ipynb": json.dumps({"cells": [{"outputs": outputs}]}),
     }
-    if bands:
-        content = json.dumps({"seeds": [0, 1], "values": VALUES})
-        files["helpers/bands/memory_bank/new.json"] = content
+    if bands is not None:
+        files["helpers/bands/memory_bank/new.json"] = json.dumps(bands)
     app = build_page(root, files, language)
     page = (Path(app.outdir) / "index.html").read_text(encoding="utf-8")
     app.cleanup()
@@ -84,8 +86,9 @@ def test_a_table_that_cannot_be_drawn_is_an_error_of_the_page(tmp_path, title, m
     assert message in build(tmp_path, title)[1]
 
 
-def test_a_method_without_bands_is_an_error_of_the_page(tmp_path):
-    assert "no bands of several seeds yet" in build(tmp_path, "Clipping", bands=False)[1]
+@pytest.mark.parametrize("bands", [None, {"version": "", "settings": {}}, {"values": {}}])
+def test_a_method_without_bands_is_an_error_of_the_page(tmp_path, bands):
+    assert "no bands of several seeds yet" in build(tmp_path, "Clipping", bands=bands)[1]
 
 
 @pytest.mark.parametrize(
