@@ -1,4 +1,4 @@
-"""``{seeds-table}``: an experiment's numbers over all seeds, in rows and columns."""
+"""``{seeds-table}`` and ``{seed-spread}``: numbers over all seeds, of a method or of a family."""
 
 from __future__ import annotations
 
@@ -105,3 +105,68 @@ def test_a_method_without_bands_is_an_error_of_the_page(tmp_path, bands):
 )
 def test_a_range_has_two_digits_of_its_width(values, shown):
     assert span(values) == shown
+
+
+# --- a whole family -----------------------------------------------------------------------------
+
+THUMBNAILS = "baseline thumbnail nearest neighbour"
+FAMILY = (
+    METHODS
+    + """
+  - {id: memory_bank/other, name: Other, status: written, listed: null, year: 2023, difficulty: 1}
+  - {id: memory_bank/later, name: Later, status: planned, listed: null, year: 2024, difficulty: 1}
+"""
+)
+
+
+def build_family(
+    root: Path, directive: str, body: str, *, methods: str = FAMILY
+) -> tuple[str, str]:
+    """The words of a page about two written methods and a planned one."""
+    numbers = {
+        "new": {"image_auroc": [0.7, 0.75], THUMBNAILS: [0.8, 0.74], "share, before": [0.5, 0.25]},
+        "other": {"image_auroc": [0.9, 0.7], THUMBNAILS: [0.8, 0.74], "share, open": [1.0, 1.0]},
+    }
+    files = {
+        "book/methods.yml": methods,
+        "index.md": f"# Page\n\n```{{{directive}}} memory_bank\n{body}\n```\n",
+    }
+    for name, values in numbers.items():
+        rows = [{"name": row, "value": 7.0} for row in values if ", " in row]
+        piece = {"kind": "table", "title": "Share", "rows": rows}
+        cells = {"cells": [{"outputs": [{"metadata": {"book": piece}}]}]}
+        files[f"notebooks/memory_bank/{name}.ipynb"] = json.dumps(cells)
+        bands = {"seeds": [0, 1], "values": values}
+        files[f"helpers/bands/memory_bank/{name}.json"] = json.dumps(bands)
+    app = build_page(root, files, "en")
+    page = (Path(app.outdir) / "index.html").read_text(encoding="utf-8")
+    app.cleanup()
+    return words(page), app.warning.getvalue()
+
+
+def test_a_family_s_table_has_the_rows_of_all_its_written_methods(tmp_path):
+    text, warned = build_family(tmp_path, "seeds-table", "Share")
+    assert "seeds-table" not in warned
+    assert "New: before 0.25 … 0.50" in text
+    assert "Other: open 1.000" in text
+    assert "Later" not in text
+
+
+def test_a_table_that_no_method_of_the_family_has_is_an_error_of_the_page(tmp_path):
+    assert (
+        "no written method has a table 'Rest'" in build_family(tmp_path, "seeds-table", "Rest")[1]
+    )
+
+
+def test_the_spread_of_each_method_stands_beside_the_distance_to_the_next(tmp_path):
+    text, warned = build_family(tmp_path, "seed-spread", "")
+    assert "seed-spread" not in warned
+    assert "Other 0.70 … 0.90 0.800 0.075 1 of 2 seeds 1 of 2 seeds" in text
+    assert "New 0.700 … 0.750 0.725 – – 1 of 2 seeds" in text
+    assert text.index("Other 0.70") < text.index("New 0.700"), "highest mean first"
+
+
+def test_one_method_has_no_next(tmp_path):
+    alone = METHODS.replace("status: written", "status: planned")
+    warned = build_family(tmp_path, "seed-spread", "", methods=alone)[1]
+    assert "fewer than two written methods" in warned
