@@ -17,6 +17,31 @@ def precise(device: str | torch.device) -> torch.dtype:
     return torch.float64 if torch.device(device).type == "cpu" else torch.float32
 
 
+def first_weights(network: torch.nn.Module, rng: np.random.Generator) -> torch.nn.Module:
+    """Draw the first weights of convolutions and linear layers, in place.
+
+    PyTorch's own draws differ between processors in the last digit. These are of the same size:
+    uniform within 1 / sqrt(n) of 0, n the inputs of one output; biases are 0. Other layers, such
+    as batch norm, and parameters of a network's own stay as they are.
+
+    Args:
+        network: holds the layers; the order of its `modules()` is the order of drawing.
+        rng: two generators of one seed give the same weights.
+
+    Returns:
+        The network.
+    """
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, (torch.nn.Linear, torch.nn.modules.conv._ConvNd)):
+                bound = layer.weight[0].numel() ** -0.5
+                drawn = rng.uniform(-bound, bound, tuple(layer.weight.shape))
+                layer.weight.copy_(torch.from_numpy(drawn))
+                if layer.bias is not None:
+                    layer.bias.zero_()
+    return network
+
+
 def batches(count: int, size: int, number: int, rng: np.random.Generator) -> Iterator[torch.Tensor]:
     """Indices of `number` batches: all of 0..count-1 in random order, then all in another order.
 

@@ -23,6 +23,32 @@ class TestPrecise:
         assert training.precise("mps") == torch.float32
 
 
+class TestFirstWeights:
+    def network(self):
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(4, 300, 2), torch.nn.BatchNorm2d(300), torch.nn.Linear(9, 200)
+        )
+
+    def test_uniform_within_one_over_the_root_of_the_inputs_and_no_bias(self):
+        net = training.first_weights(self.network(), np.random.default_rng(0))
+        for layer, inputs in ((net[0], 16), (net[2], 9)):
+            bound = inputs**-0.5
+            values = layer.weight.detach() / bound
+            assert 0.99 < values.abs().max() <= 1
+            assert values.std() == pytest.approx(3**-0.5, rel=0.05)
+            assert not layer.bias.any()
+        assert (net[1].weight == 1).all()
+
+    def test_they_follow_from_the_generator_alone(self):
+        rng = np.random.default_rng(1)
+        one = training.first_weights(self.network(), np.random.default_rng(1))
+        two, three = (training.first_weights(self.network(), rng) for _ in range(2))
+        assert torch.equal(one[2].weight, two[2].weight)
+        assert not torch.equal(one[2].weight, three[2].weight)
+        wanted = np.random.default_rng(1).uniform(-0.25, 0.25, (300, 4, 2, 2))
+        assert np.array_equal(one[0].weight.detach().numpy(), wanted.astype(np.float32))
+
+
 class TestBatches:
     def test_every_image_comes_once_before_any_comes_again(self):
         drawn = list(training.batches(10, 4, 5, np.random.default_rng(3)))
