@@ -333,7 +333,7 @@ EQUIVALENT_DEFINITIONS = {
         ),
     },
     "draw_spots": {
-        "if turn == {0 → 1} or rng.random() < 0.5:": "one of three alike is certain, no matter which",
+        "if turn == {0 → 1} or rng.random() < 0.5:": "one of three alike is certain",
         "if turn == 0 or rng.random() {< → >=} 0.5:": "as likely",
         "if turn == 0 or rng.random() {< → <=} 0.5:": "no number is drawn that equals 0.5",
         "spots.append(({int(other) → other}, taken, put))": "the same number, of NumPy's type",
