@@ -177,6 +177,9 @@ def test_what_remains_of_a_defect_tells_copying_from_erasing(notebook):
     shares = notebook.shares_left(networks, images, ("scratch",), 0)
     for name, want in (("copies", 1), ("erases", 0), ("halves", 0.5)):
         assert shares[name].shape == (2,) and np.allclose(shares[name], want, atol=1e-5)
+    rough = np.random.default_rng(0).integers(0, 2, (1, 64, 64, 1), dtype=np.uint8) * 255
+    rough = rough.repeat(3, axis=3)  # no drawn defect would be seen
+    assert notebook.shares_left(networks, rough, ("scratch", "crack"), 0) == {}
 
 
 EQUIVALENT_DEFINITIONS = {
