@@ -203,6 +203,7 @@ EQUIVALENT_DEFINITIONS = {
         "parts = start.split({32 → 33})": "parts of another size give the same",
         "parts = start.split({32 → 31})": "parts of another size give the same",
         "for part in {shown(parts, 'projecting', len(parts)) → parts}:": "only the bar of progress",
+        "for part in shown(parts, 'projecting', {len(parts) → parts}):": "only the bar of progress",
         "rates = torch.full_like(part[:, :{1 → }, :1, :1], rate)": "one size for all pixels",
         "rates = torch.full_like(part[:, :1, :{1 → }, :1], rate)": "one size for all pixels",
         "rates = torch.full_like(part[:, :1, :1, :{1 → }], rate)": "one size for all pixels",
