@@ -278,6 +278,7 @@ COMMON = {
     "thumbnail nearest neighbour": "썸네일의 최근접 이웃",
     "Gaussian on the same features": "같은 특징의 가우시안",
     "initial weights": "초기 가중치",
+    "plain autoencoder": "평범한 오토인코더",
     "untrained heads": "학습하지 않은 머리들의 평균",
     "false positives among normal": "정상 이미지의 오탐률",
     "found among defective": "찾아낸 결함 이미지의 비율",
