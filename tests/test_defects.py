@@ -138,15 +138,16 @@ def test_trivial_numbers_do_not_find_the_rendered_defects(cells):
 
 def test_each_image_gets_a_defect_kind_after_kind(cells):
     images = cells[0].images[:5]
-    drawn, masks = defects.render_each(images, seed=3)
+    index, drawn, masks = defects.render_each(images, seed=3)
+    assert index.tolist() == [0, 1, 2, 3, 4]
     for i in range(5):
         rng = np.random.default_rng([3, i])
         one, mask = defects.render(images[i], defects.KINDS[i % 4], rng=rng)
         np.testing.assert_array_equal(drawn[i], one)
         np.testing.assert_array_equal(masks[i], mask)
-    fewer, _ = defects.render_each(images[:2], seed=3)
+    _, fewer, _ = defects.render_each(images[:2], seed=3)
     np.testing.assert_array_equal(fewer, drawn[:2], err_msg="an image does not hang on the others")
-    other, _ = defects.render_each(images, seed=4)
+    _, other, _ = defects.render_each(images, seed=4)
     assert all((a != b).any() for a, b in zip(drawn, other, strict=True))
 
 
@@ -154,10 +155,21 @@ def test_where_a_kind_has_no_place_the_next_one_is_drawn(cells):
     rough = cells[0].images[:1].copy()
     rough[:, :100] = 0  # too dark for most: what is drawn has to be found
     kinds = ("missing_busbar", "crack")  # no busbars are left
-    drawn, masks = defects.render_each(rough, seed=0, kinds=kinds)
+    index, drawn, masks = defects.render_each(rough, seed=0, kinds=kinds)
+    assert index.tolist() == [0]
     assert masks[0].any() and (drawn[0] != rough[0]).any(axis=2)[masks[0]].any()
-    with pytest.raises(ValueError, match=r"image 0: .*busbar"):
-        defects.render_each(rough, seed=0, kinds=("missing_busbar",))
+
+
+def test_an_image_without_a_place_is_left_out_and_the_others_stay_as_they_are(cells):
+    images = cells[0].images[:3].copy()
+    whole = defects.render_each(images, seed=0, kinds=("crack",))
+    images[1] = np.random.default_rng(0).integers(0, 2, (*images.shape[1:3], 1)) * 255
+    index, drawn, masks = defects.render_each(images, seed=0, kinds=("crack",))
+    assert index.tolist() == [0, 2] and len(drawn) == len(masks) == 2
+    np.testing.assert_array_equal(drawn, whole[1][[0, 2]])
+    np.testing.assert_array_equal(masks, whole[2][[0, 2]])
+    none = defects.render_each(images[1:2], seed=0, kinds=("crack",))
+    assert [part.shape[0] for part in none] == [0, 0, 0]
 
 
 def test_drawing_on_several_images_refuses_what_it_cannot_draw(cells):
@@ -168,6 +180,9 @@ def test_drawing_on_several_images_refuses_what_it_cannot_draw(cells):
         defects.render_each(images, seed=0, kinds=())
     with pytest.raises(ValueError, match=r"shape \(N, H, W, 3\)"):
         defects.render_each(images[0], seed=0)
+    for wrong in (images / 255, images[..., :1], images[:, :20]):
+        with pytest.raises(ValueError, match=r"images must be uint8 .* at least 32, found"):
+            defects.render_each(wrong, seed=0)
 
 
 def test_bad_input_is_refused(cell):

@@ -161,10 +161,10 @@ def test_how_far_images_move_is_a_mean_for_each_image(notebook):
 
 
 def test_shares_are_those_of_the_held_out_images(notebook):
-    notebook.x_held = torch.zeros(2, 3, 2, 2)
-    after = notebook.x_held.clone()
+    notebook.x_clean = torch.zeros(2, 3, 2, 2)
+    after = notebook.x_clean.clone()
     after[:, :, 0, 0] = 0.8
-    found = notebook.shares(after, notebook.x_held + 0.1, after / 4 + 0.1)
+    found = notebook.shares(after, notebook.x_clean + 0.1, after / 4 + 0.1)
     assert np.allclose(found, 0.25)
 
 
