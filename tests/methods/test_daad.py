@@ -67,6 +67,12 @@ EQUIVALENT_DEFINITIONS = {
             "the last of two axes"
         ),
         "some = total {> → >=} 1e-12": "no sum is 1e-12",
+        "weights = torch.where(some, kept / {total.clamp_min(1e-12) → total}, soft)": (
+            "0 / 0 is not taken, and of what is 0 the clamp above passes no gradient"
+        ),
+        "weights = torch.where(some, kept / total.clamp_min({1e-12 → -0.999999999999}), soft)": (
+            "the same as above"
+        ),
     },
     "entropy": {
         "some = torch.where(weights > 0, weights, {1.0 → 2.0})": "it is multiplied by 0",
