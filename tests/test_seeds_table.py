@@ -161,6 +161,7 @@ def test_a_table_that_no_method_of_the_family_has_is_an_error_of_the_page(tmp_pa
 def test_the_spread_of_each_method_stands_beside_the_distance_to_the_next(tmp_path):
     text, warned = build_family(tmp_path, "seed-spread", "")
     assert "seed-spread" not in warned
+    assert "Method image AUROC Mean Ahead of the next" in text
     assert "Other 0.70 … 0.90 0.800 0.075 1 of 2 seeds 1 of 2 seeds" in text
     assert "New 0.700 … 0.750 0.725 – – 1 of 2 seeds" in text
     assert text.index("Other 0.70") < text.index("New 0.700"), "highest mean first"

@@ -153,7 +153,7 @@ class SeedSpread(Seeds):
             row.append(self.ahead(own, values[name][THUMBNAILS]))
             rows.append(row)
         words = ("seed mean", "before the next", "seeds before", "seeds before thumbnails")
-        head = [self.say("method"), self.call("image_auroc"), *(self.say(w) for w in words)]
+        head = [self.say("method"), self.say("image_auroc"), *(self.say(w) for w in words)]
         return self.drawn(table(head, rows), len(own))
 
     def ahead(self, own: Sequence[float], other: Sequence[float]) -> str:
