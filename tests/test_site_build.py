@@ -192,7 +192,7 @@ class TestTheBuiltBook:
         planned = [method for method in named if not method.written]
         html = pages(site, language)["book/guide/paths.html"]
         paths = "".join(re.findall(r'<div class="book-path.*?</table>', html, re.DOTALL))
-        assert paths.count("<table") == page.count("```{learning-path}") == 5
+        assert paths.count("<table") == page.count("```{learning-path}") == 6
         assert paths.count('href="') == len(tasks) - len(planned) > 30
         assert paths.count("book-badge-quiet") == len(planned)
 
