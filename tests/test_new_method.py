@@ -131,7 +131,7 @@ def test_a_new_family_gets_its_pages_and_its_place(tree):
     finish(tree, "gan/scadn")
     new_method.new_method("gan/scadn", root=tree)
     firsts = [part[0] for part in chapters(tree)]
-    assert firsts.index("book/gan/index") == firsts.index("book/memory_bank/index") + 1
+    assert firsts.index("book/gan/index") == firsts.index("book/autoencoder/index") + 1
     assert firsts[-1] == "book/results/leaderboard"
 
 
