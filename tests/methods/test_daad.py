@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from equation_tests import EquationTests
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 from scipy import optimize
@@ -25,11 +26,6 @@ CHECKS = (
 @pytest.fixture(scope="module")
 def notebook():
     return definitions(PATH)
-
-
-def run_checks(notebook, seed=0):
-    for name in CHECKS:
-        getattr(notebook, name)(seed)
 
 
 EQUIVALENT = {
@@ -117,11 +113,6 @@ EQUIVALENT_DEFINITIONS = {
 # --- the equations ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
-    run_checks(notebook, seed)
-
-
 BROKEN = {
     "blocks column by column": (
         "parts.permute(0, 2, 4, 1, 3, 5)",
@@ -165,12 +156,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_equation_does_not_pass_the_checks(name):
-    old, new = BROKEN[name]
-    broken = definitions(PATH, replace={old: new})
-    with pytest.raises((AssertionError, RuntimeError, TypeError, AttributeError)):
-        run_checks(broken)
+class TestEquations(EquationTests):
+    path, checks, broken = PATH, CHECKS, BROKEN
+    noticed = (AssertionError, RuntimeError, TypeError, AttributeError)
 
 
 def test_what_is_recalled_lies_in_the_hull_of_the_items(notebook):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from equation_tests import EquationTests
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 
@@ -31,20 +32,7 @@ def notebook():
     return definitions(PATH)
 
 
-def run_checks(notebook, seed=0):
-    for name in CHECKS:
-        getattr(notebook, name)(seed)
-    notebook.check_residual()
-    notebook.check_colours()
-    notebook.check_mode()
-
-
 # --- the equations ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
-    run_checks(notebook, seed)
 
 
 BROKEN = {
@@ -130,12 +118,15 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_equation_does_not_pass_the_checks(name):
-    old, new = BROKEN[name]
-    broken = definitions(PATH, replace={old: new})
-    with pytest.raises((AssertionError, ValueError, IndexError, RuntimeError)):
-        run_checks(broken)
+class TestEquations(EquationTests):
+    path, checks, broken = PATH, CHECKS, BROKEN
+    noticed = (AssertionError, ValueError, IndexError, RuntimeError)
+
+    def run_checks(self, notebook, seed=0):
+        super().run_checks(notebook, seed)
+        notebook.check_residual()
+        notebook.check_colours()
+        notebook.check_mode()
 
 
 def test_nothing_passes_beside_the_bottleneck(notebook):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from equation_tests import EquationTests
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 
@@ -28,17 +29,7 @@ def notebook():
     return definitions(PATH)
 
 
-def run_checks(notebook, seed=0):
-    for name in CHECKS:
-        getattr(notebook, name)(seed)
-
-
 # --- the equations ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
-    run_checks(notebook, seed)
 
 
 BROKEN = {
@@ -100,12 +91,8 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_equation_does_not_pass_the_checks(name):
-    old, new = BROKEN[name]
-    broken = definitions(PATH, replace={old: new})
-    with pytest.raises((AssertionError, ValueError, RuntimeError)):
-        run_checks(broken)
+class TestEquations(EquationTests):
+    path, checks, broken = PATH, CHECKS, BROKEN
 
 
 def small_network(notebook, seed=0):

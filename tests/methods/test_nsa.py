@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from equation_tests import EquationTests
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 from torch import nn
@@ -24,13 +25,6 @@ CHECKS = (
 @pytest.fixture(scope="module")
 def notebook():
     return definitions(PATH)
-
-
-def run_checks(notebook, seed=0):
-    for name in CHECKS:
-        getattr(notebook, name)(seed)
-    check_pool(notebook, seed)
-    check_network(notebook, seed)
 
 
 def check_pool(notebook, seed):
@@ -85,11 +79,6 @@ def with_parameters(module, **changed):
 
 
 # --- the equations ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
-    run_checks(notebook, seed)
 
 
 BROKEN = {
@@ -152,12 +141,13 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_equation_does_not_pass_the_checks(name):
-    old, new = BROKEN[name]
-    broken = definitions(PATH, replace={old: new})
-    with pytest.raises((AssertionError, ValueError, RuntimeError)):
-        run_checks(broken)
+class TestEquations(EquationTests):
+    path, checks, broken = PATH, CHECKS, BROKEN
+
+    def run_checks(self, notebook, seed=0):
+        super().run_checks(notebook, seed)
+        check_pool(notebook, seed)
+        check_network(notebook, seed)
 
 
 def test_the_solver_inverts_the_laplacian(notebook):

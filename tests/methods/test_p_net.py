@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from equation_tests import EquationTests
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 
@@ -23,11 +24,6 @@ CHECKS = (
 @pytest.fixture(scope="module")
 def notebook():
     return definitions(PATH)
-
-
-def run_checks(notebook, seed=0):
-    for name in CHECKS:
-        getattr(notebook, name)(seed)
 
 
 EQUIVALENT = {
@@ -91,11 +87,6 @@ EQUIVALENT_DEFINITIONS = {
 # --- the equations ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
-    run_checks(notebook, seed)
-
-
 BROKEN = {
     "another sigma": ("(-(steps**2) / 2).exp()", "(-(steps**2)).exp()"),
     "not normalised": ("bell = bell / bell.sum()", "bell = bell / bell.max()"),
@@ -131,12 +122,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_equation_does_not_pass_the_checks(name):
-    old, new = BROKEN[name]
-    broken = definitions(PATH, replace={old: new})
-    with pytest.raises((AssertionError, RuntimeError, TypeError)):
-        run_checks(broken)
+class TestEquations(EquationTests):
+    path, checks, broken = PATH, CHECKS, BROKEN
+    noticed = (AssertionError, RuntimeError, TypeError)
 
 
 def test_nothing_of_the_images_detail_passes_beside_its_bottleneck(notebook):

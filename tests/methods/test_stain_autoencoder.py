@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from equation_tests import EquationTests
 from exercise_tests import ExerciseTests
 from notebook_loader import definitions
 from scipy import ndimage
@@ -30,17 +31,7 @@ def notebook():
     return definitions(PATH)
 
 
-def run_checks(notebook, seed=0):
-    for name in CHECKS:
-        getattr(notebook, name)(seed)
-
-
 # --- the equations ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_checks_pass_on_the_notebook_as_it_is(notebook, seed):
-    run_checks(notebook, seed)
 
 
 BROKEN = {
@@ -85,12 +76,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_equation_does_not_pass_the_checks(name):
-    old, new = BROKEN[name]
-    broken = definitions(PATH, replace={old: new})
-    with pytest.raises((AssertionError, ValueError, IndexError, RuntimeError)):
-        run_checks(broken)
+class TestEquations(EquationTests):
+    path, checks, broken = PATH, CHECKS, BROKEN
+    noticed = (AssertionError, ValueError, IndexError, RuntimeError)
 
 
 def test_a_stain_lies_within_its_ellipse_grown_by_the_jitter(notebook):
