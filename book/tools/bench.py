@@ -35,7 +35,6 @@ REFERENCE = 100  # images of 256 px that the default backbone describes in a sec
 LONG_SECONDS = 90
 LONG: dict[str, str] = {
     "one_class/patch_svdd": "trains in double precision, and four times more to show a collapse",
-    "autoencoder/draem": "three trainings of two networks, in double precision",
     "student_teacher/efficient_ad": "trains a teacher and three pairs of student and autoencoder",
     "student_teacher/uninformed_students": "a teacher is distilled and six students are trained",
 }

@@ -132,7 +132,8 @@ class SeedSpread(Seeds):
 
     def run(self) -> list[nodes.Node]:
         """Draw the table; seeds are compared pairwise, as they draw the same images."""
-        values = {method.id: self.expected(method)["values"] for method in self.family()}
+        methods = {method.id: method for method in self.family()}
+        values = {name: self.expected(method)["values"] for name, method in methods.items()}
         if len(values) < 2:
             raise self.error(f"{self.name}: {self.arguments[0]} has fewer than two written methods")
         scores = {name: found["image_auroc"] for name, found in values.items()}
@@ -141,7 +142,7 @@ class SeedSpread(Seeds):
         for name, after in zip(order, [*order[1:], None], strict=True):
             own = scores[name]
             row = [
-                self.to_method(self.find(name)),
+                self.to_method(methods[name]),
                 inline(span(own), "book-number"),
                 inline(number(mean(own)), "book-number"),
             ]
